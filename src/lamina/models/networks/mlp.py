@@ -1,0 +1,127 @@
+"""The multi-layer perceptron: affine layers with an activation between them and an affine head.
+
+a_0 = x,  a_k = φ(a_{k−1} W_k + b_k),  output = a_L W + b. Weights are stored (n_in, n_out), as an RBM's.
+Dropout (Srivastava et al. 2014) is inverted: values kept are divided by the keep probability during training, so
+nothing is scaled afterwards; it is on only where a stream of random numbers is handed in.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from lamina.core.checks import check_number
+from lamina.core.errors import DataError, SettingError, nearest_names
+from lamina.core.random import Random, as_random
+
+ACTIVATIONS = {
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    "identity": lambda x: x,
+}
+
+
+class MLP(nn.Module):
+    """A perceptron with layer sizes ``sizes`` = (n_in, hidden ..., n_out).
+
+    ``dropout`` is the probability to drop a hidden unit, ``input_dropout`` that of an input. Weights start by He et
+    al. (2015) for ReLU, N(0, 2/n_in), else by Glorot & Bengio (2010), U(±√(6/(n_in+n_out))); the head starts small.
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        *,
+        activation: str = "relu",
+        dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        dtype: torch.dtype = torch.float32,
+        random_state: int | Random | None = 0,
+    ) -> None:
+        super().__init__()
+        if activation not in ACTIVATIONS:
+            raise SettingError(f"activation is {activation!r}; {nearest_names(activation, list(ACTIVATIONS))}")
+        if len(sizes) < 2:
+            raise SettingError(f"sizes are {tuple(sizes)}; expected at least (n_in, n_out)")
+        for name, value in (("dropout", dropout), ("input_dropout", input_dropout)):
+            check_number(name, value, low=0.0, high=0.95)
+        self.sizes = tuple(int(s) for s in sizes)
+        self.activation = activation
+        self.dropout = float(dropout)
+        self.input_dropout = float(input_dropout)
+        pairs = list(zip(self.sizes, self.sizes[1:], strict=False))
+        self.W = nn.ParameterList(nn.Parameter(torch.empty(pair, dtype=dtype)) for pair in pairs)
+        self.b = nn.ParameterList(nn.Parameter(torch.zeros(n, dtype=dtype)) for _, n in pairs)
+        self.initialise(random_state)
+
+    @property
+    def n_visible(self) -> int:
+        return self.sizes[0]
+
+    @property
+    def n_out(self) -> int:
+        return self.sizes[-1]
+
+    def extra_repr(self) -> str:
+        return f"sizes={self.sizes}, activation={self.activation!r}, dropout={self.dropout}"
+
+    @torch.no_grad()
+    def initialise(self, random_state: int | Random | None) -> MLP:
+        """Draw the weights afresh; biases to 0."""
+        random = as_random(random_state).child("weights")
+        for k, W in enumerate(self.W):
+            stream = random.child(k)
+            n_in, n_out = W.shape
+            if self.activation == "relu" and k < len(self.W) - 1:
+                W.copy_(stream.normal(W.shape, W.dtype).mul_(math.sqrt(2 / n_in)))
+            else:
+                limit = math.sqrt(6 / (n_in + n_out))
+                W.copy_(stream.uniform(W.shape, W.dtype).mul_(2).sub_(1).mul_(limit))
+            self.b[k].zero_()
+        return self
+
+    def hidden_means(self, x: Tensor, random: Random | None = None) -> list[Tensor]:
+        """Activations of every hidden layer: (..., n_in) → list of (..., n_k). With ``random``, dropout is on."""
+        if x.shape[-1] != self.n_visible:
+            raise DataError(
+                f"inputs have shape {tuple(x.shape)}; expected (..., {self.n_visible}): pass the columns used in fit"
+            )
+        activate = ACTIVATIONS[self.activation]
+        layers = []
+        x = _drop(x, self.input_dropout, random)
+        for W, b in zip(self.W[:-1], self.b[:-1], strict=True):
+            x = _drop(activate(torch.nn.functional.linear(x, W.T, b)), self.dropout, random)
+            layers.append(x)
+        return layers
+
+    def forward(self, x: Tensor, random: Random | None = None) -> Tensor:
+        """Outputs before any softmax: (..., n_in) → (..., n_out). With ``random``, dropout is on."""
+        hidden = self.hidden_means(x, random)
+        top = hidden[-1] if hidden else _drop(x, self.input_dropout, random)
+        return torch.nn.functional.linear(top, self.W[-1].T, self.b[-1])
+
+    def encode(self, x: Tensor) -> Tensor:
+        """The last hidden layer: (..., n_in) → (..., n_hidden)."""
+        hidden = self.hidden_means(x)
+        return hidden[-1] if hidden else x
+
+    def spec(self) -> dict:
+        """What JSON must hold to build this network again; the arrays are the state dict."""
+        return {
+            "class": "MLP",
+            "sizes": list(self.sizes),
+            "activation": self.activation,
+            "dropout": self.dropout,
+            "input_dropout": self.input_dropout,
+        }
+
+
+def _drop(x: Tensor, probability: float, random: Random | None) -> Tensor:
+    if random is None or probability == 0.0:
+        return x
+    keep = random.bernoulli(torch.full_like(x, 1 - probability))
+    return x * keep.div_(1 - probability)

@@ -1,0 +1,184 @@
+"""Greedy pre-training (Hinton, Osindero, Teh 2006): each layer learns from the layer below, which stays as it is.
+
+The means of the layers below are computed once per layer, in memory while they fit and in a memory map on disk
+otherwise, instead of being encoded again for every batch.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lamina.core.checks import check_device
+from lamina.core.errors import SettingError
+from lamina.core.random import Random, as_random
+from lamina.models.stack import Stack
+from lamina.training.contrastive_divergence import ContrastiveDivergence
+from lamina.training.history import History
+from lamina.training.loop import fit
+from lamina.training.rules import GradientRule, Setting
+from lamina.training.schedules import Schedule
+from lamina.training.sources import IN_MEMORY, Batch, as_source
+from lamina.units import Gaussian
+
+CHUNK = 4096  # rows encoded together
+MEAN_ROWS = 20_000  # rows whose mean sets the visible biases
+
+
+@torch.no_grad()
+def encode_rows(encode: Callable[[Tensor], Tensor], X: Any, width: int, *, folder: str | Path | None = None) -> Any:
+    """``encode`` applied to all rows of ``X``: a tensor, or a memory map in ``folder`` where 2 GiB would not hold it.
+
+    ``encode`` maps a tensor (n, features) to (n, ``width``) on any device.
+    """
+    big = len(X) * width * 4 > IN_MEMORY
+    out: Any = None
+    for start in range(0, len(X), CHUNK):
+        chunk = X[start : start + CHUNK]
+        tensor = chunk if isinstance(chunk, Tensor) else torch.from_numpy(np.ascontiguousarray(chunk))
+        code = encode(tensor)
+        if out is None and big:
+            handle, path = tempfile.mkstemp(suffix=".npy", dir=folder)
+            os.close(handle)
+            out = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(len(X), width))
+        elif out is None:
+            out = code.new_empty(len(X), width)
+        out[start : start + len(code)] = code.cpu().numpy() if big else code
+    return out
+
+
+def _encoder(layer: Any) -> Callable[[Tensor], Tensor]:
+    like = next(layer.parameters())
+    return lambda x: layer.mean_h_from_v(x.to(like))
+
+
+class RedrawnInput(GradientRule):
+    """Hands ``rule`` samples of the rows, taken as Bernoulli means and drawn anew for each batch."""
+
+    def __init__(self, rule: GradientRule) -> None:
+        self.rule = rule
+        self.watched = rule.watched
+
+    def start(self, model: nn.Module, setting: Setting) -> None:
+        self.rule.start(model, setting)
+        self.random = setting.random.child("redrawn input")
+
+    def parameters(self, model: nn.Module) -> list[nn.Parameter]:
+        return self.rule.parameters(model)
+
+    def gradients(self, model: nn.Module, batch: Batch, step: int, random: Random) -> Mapping[str, Tensor]:
+        drawn = self.random.at(step, batch.rows).bernoulli(batch.values[0])
+        return self.rule.gradients(model, replace(batch, values=(drawn, *batch.values[1:])), step, random)
+
+    def validate(self, model: nn.Module, values: tuple[Tensor, ...], train: tuple[Tensor, ...]) -> dict[str, float]:
+        return self.rule.validate(model, values, train)
+
+    def state(self) -> dict[str, Tensor]:
+        return self.rule.state()
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        self.rule.load_state(state)
+
+    def describe(self) -> dict:
+        return {**self.rule.describe(), "redrawn_input": True}
+
+
+def _per_layer(value: Any, k: int, n: int, name: str) -> Any:
+    if not isinstance(value, Sequence):
+        return value
+    if len(value) != n:
+        raise SettingError(f"{name} has {len(value)} entries for {n} layers; expected one number or one per layer")
+    return value[k]
+
+
+def default_learning_rate(layer: Any) -> float:
+    """0.002 where the visible units are Gaussian (their gradients have no bound), else 0.05."""
+    return 0.002 if isinstance(getattr(layer, "visible", None), Gaussian) else 0.05
+
+
+def initialise_from(layer: Any, data: Any, random: Random) -> None:
+    """Small random weights, and visible biases from the mean of the first rows of ``data``, where the layer has them."""
+    if hasattr(layer, "initialise"):
+        device = next(layer.parameters()).device
+        source = as_source(data, 1, random, device, next(layer.parameters()).dtype)
+        layer.initialise(random, source.head(MEAN_ROWS)[0].mean(0))
+
+
+def pretrain(
+    stack: Stack,
+    data: Any,
+    rule: Callable[[int], GradientRule] | None = None,
+    *,
+    epochs: int | Sequence[int] = 10,
+    batch_size: int = 100,
+    learning_rate: float | Schedule | Sequence[float | Schedule] | None = None,
+    momentum: float | Schedule = 0.5,
+    weight_decay: float = 2e-4,
+    pass_up: str = "mean",
+    validation: Any = None,
+    random_state: int | Random | None = None,
+    device: str | torch.device | None = None,
+    checkpoint: str | Path | None = None,
+    callbacks: Callable[[int], Sequence[Any]] = lambda k: (),
+) -> list[History]:
+    """Train the layers of ``stack`` one after another on ``data`` (rows, features); one `History` per layer.
+
+    ``rule(k)`` gives the rule of layer k (from 0; CD-1 with visible means by default). ``epochs`` and
+    ``learning_rate`` may be given per layer; without a learning rate, layers with Gaussian visible units take 0.002
+    and others 0.05. ``pass_up="sample"`` hands up samples of the hidden units, redrawn for each batch, instead of their
+    means. Each layer starts with small random weights and visible biases from the mean of its own input.
+    ``callbacks(k)`` gives the loop's callbacks for layer k.
+    """
+    if pass_up not in ("mean", "sample"):
+        raise SettingError(f"pass_up is {pass_up!r}; expected 'mean' or 'sample'")
+    random = as_random(random_state)
+    n = len(stack)
+    stack.to(check_device(device) if device is not None else next(stack.parameters()).device)
+    histories = []
+    with tempfile.TemporaryDirectory(prefix="lamina-codes-") as codes:
+        for k, layer in enumerate(stack.layers):
+            stream = random.child("layer", k)
+            rate = _per_layer(learning_rate, k, n, "learning_rate")
+            chosen = ContrastiveDivergence(sample_visible=False) if rule is None else rule(k)
+            initialise_from(layer, data, stream)
+            history = fit(
+                layer,
+                data,
+                RedrawnInput(chosen) if pass_up == "sample" and k > 0 else chosen,
+                epochs=_per_layer(epochs, k, n, "epochs"),
+                batch_size=batch_size,
+                learning_rate=default_learning_rate(layer) if rate is None else rate,
+                momentum=momentum,
+                weight_decay=weight_decay,
+                validation=validation,
+                random_state=stream,
+                checkpoint=None if checkpoint is None else Path(checkpoint) / f"layer-{k + 1}",
+                callbacks=callbacks(k),
+            )
+            histories.append(history)
+            if k + 1 < n:
+                data = _pass_up(layer, data, codes)
+                validation = None if validation is None else _pass_up(layer, validation, codes)
+    return histories
+
+
+def _pass_up(layer: Any, data: Any, folder: str) -> Any:
+    """The next layer's input: encoded once where the rows are known, else encoded as the batches come by."""
+    if hasattr(data, "shape"):
+        return encode_rows(_encoder(layer), data, layer.n_hidden, folder=folder)
+    encode = _encoder(layer)
+
+    @torch.no_grad()
+    def batches() -> Any:
+        for item in data() if callable(data) else data:
+            yield encode(torch.as_tensor(np.asarray(item[0] if isinstance(item, (tuple, list)) else item)))
+
+    return batches

@@ -1,0 +1,390 @@
+"""The one loop: everything that learns, learns here.
+
+It owns the order of the data, schedules, history, progress, validation and early stopping, checkpoints and exact
+resume, Ctrl-C, the watch for divergence, and the sum over processes. A rule (see `lamina.training.rules`) says only what a
+batch teaches.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lamina.core.checks import check_device, check_number
+from lamina.core.errors import DataError, DivergenceError, Interrupted, SettingError
+from lamina.core.random import Random, as_random
+from lamina.training import checkpoint as files
+from lamina.training import optimisers
+from lamina.training.distributed import World, world
+from lamina.training.history import EpochRecord, History
+from lamina.training.interrupt import Interruptible
+from lamina.training.rules import GradientRule, ObjectiveRule, Rule, Setting, StatisticsRule
+from lamina.training.schedules import Schedule, as_schedule
+from lamina.training.sources import Batch, Source, as_source
+
+WATCH_EVERY = 200  # steps between looks at the numbers: each look waits for the device
+MONITOR_ROWS = 2000  # training rows that validation is compared with
+
+
+def fit(
+    model: nn.Module,
+    data: Any,
+    rule: Rule,
+    *,
+    epochs: int,
+    batch_size: int = 100,
+    learning_rate: float | Schedule = 0.05,
+    momentum: float | Schedule = 0.0,
+    weight_decay: float = 0.0,
+    optimiser: str = "sgd",
+    validation: Any = None,
+    patience: int | None = None,
+    random_state: int | Random | None = None,
+    device: str | torch.device | None = None,
+    checkpoint: str | Path | None = None,
+    checkpoint_seconds: float = 30.0,
+    callbacks: Sequence[Any] = (),
+) -> History:
+    """Train ``model`` in place by ``rule`` and return its `History`.
+
+    ``data`` is an array (rows, features), NumPy, memory-mapped or torch; a tuple of arrays of equal length; or an
+    iterable of batches that can be gone through once per epoch. ``learning_rate`` and ``momentum`` are numbers or
+    `Schedule` objects over epochs; ``weight_decay`` spares biases. With ``validation`` (same form as ``data``) and
+    ``patience``, training stops once the rule's watched measure has not improved for that many epochs, and the best
+    weights are put back. With ``checkpoint`` (a folder) the run can be killed at any moment and called again with the
+    same arguments: it goes on and ends with the weights of an unbroken run, bit for bit.
+
+    Raises `DivergenceError` when numbers leave the finite range (the last good weights are kept in the model),
+    `Interrupted` after Ctrl-C (state saved first), `DataError` and `SettingError` for what cannot be learnt from.
+    """
+    _check_settings(epochs, batch_size, weight_decay, patience, validation)
+    place = check_device(device) if device is not None else next(model.parameters()).device
+    model.to(place)
+    run = _Run(
+        model=model,
+        rule=rule,
+        random=as_random(random_state),
+        world=world(),
+        device=place,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=as_schedule(learning_rate),
+        momentum=as_schedule(momentum),
+        weight_decay=weight_decay,
+        optimiser_name=optimiser,
+        patience=patience,
+        folder=None if checkpoint is None else Path(checkpoint),
+        checkpoint_seconds=checkpoint_seconds,
+        callbacks=callbacks,
+    )
+    run.prepare(data, validation)
+    return run.run()
+
+
+def _check_settings(epochs: int, batch_size: int, weight_decay: float, patience: int | None, validation: Any) -> None:
+    check_number("epochs", epochs, low=0, integer=True)
+    check_number("batch_size", batch_size, low=1, integer=True)
+    check_number("weight_decay", weight_decay, low=0.0)
+    if patience is not None:
+        check_number("patience", patience, low=1, integer=True)
+        if validation is None:
+            raise SettingError("patience needs validation data to watch: pass validation=, or leave patience out")
+
+
+class _Run:
+    """One call of `fit`: settings, the pieces made from them, and how far it has come."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.model: nn.Module = settings["model"]
+        self.rule: Rule = settings["rule"]
+        self.random: Random = settings["random"]
+        self.world: World = settings["world"]
+        self.device: torch.device = settings["device"]
+        self.epochs: int = settings["epochs"]
+        self.batch_size: int = settings["batch_size"]
+        self.learning_rate: Schedule = settings["learning_rate"]
+        self.momentum: Schedule = settings["momentum"]
+        self.weight_decay: float = settings["weight_decay"]
+        self.optimiser_name: str = settings["optimiser_name"]
+        self.patience: int | None = settings["patience"]
+        self.folder: Path | None = settings["folder"]
+        self.checkpoint_seconds: float = settings["checkpoint_seconds"]
+        self.callbacks: Sequence[Any] = settings["callbacks"]
+        self.dtype = next(self.model.parameters()).dtype
+        self.state = files.Progressed()
+        self.best: dict[str, Tensor] = {}
+        self.sums: dict[str, Tensor] = {}
+        self.good: list[Tensor] = []
+        self.good_step = 0
+
+    # before ---------------------------------------------------------------------------------------------------------
+
+    def prepare(self, data: Any, validation: Any) -> None:
+        self.source: Source = as_source(data, self.batch_size, self.random, self.device, self.dtype)
+        self.monitored = self.source.head(MONITOR_ROWS)
+        self.validation = self._validation(validation)
+        self.rule.check(self.model, self.monitored)
+        setting = Setting(self.random.child("rule"), self.world, self.device, self.dtype, self.batch_size)
+        self.step_random = setting.random.child("steps")
+        self.rule.start(self.model, setting)
+        self.learnt = self.rule.parameters(self.model)
+        self.optimiser = self._make_optimiser()
+        self._resume()
+        self._remember_good()
+        self.saved_at = time.monotonic()
+
+    def _validation(self, validation: Any) -> tuple[Tensor, ...]:
+        if validation is None:
+            return ()
+        if isinstance(validation, tuple) and not validation:
+            raise DataError("the validation data are empty: expected an array or a tuple of arrays")
+        source = as_source(validation, self.batch_size, self.random, self.device, self.dtype)
+        return source.head(1 << 40 if source.n_rows is not None else MONITOR_ROWS)
+
+    def _make_optimiser(self) -> torch.optim.Optimizer | None:
+        if isinstance(self.rule, GradientRule):
+            for parameter in self.learnt:
+                parameter.grad = torch.zeros_like(parameter)
+            return optimisers.make(self.optimiser_name, self.learnt, self.weight_decay, self.device)
+        if isinstance(self.rule, ObjectiveRule):
+            return torch.optim.LBFGS(self.learnt, lr=1.0, max_iter=20, line_search_fn="strong_wolfe")
+        return None
+
+    def _fingerprint(self) -> dict:
+        spec = self.model.spec() if hasattr(self.model, "spec") else type(self.model).__name__
+        return {
+            "model": spec,
+            "rule": self.rule.describe(),
+            "epochs": self.epochs,
+            "batch_size": self.batch_size,
+            "learning_rate": vars(self.learning_rate),
+            "momentum": vars(self.momentum),
+            "weight_decay": self.weight_decay,
+            "optimiser": self.optimiser_name,
+            "patience": self.patience,
+            "seed": self.random.seed,
+            "stream": list(self.random.names),
+            "n_rows": self.source.n_rows,
+        }
+
+    def _resume(self) -> None:
+        found = None if self.folder is None else files.read(self.folder, self._fingerprint())
+        if found is None:
+            return
+        self.state, groups = found
+        files.restore_model(self.model, groups["model"])
+        if self.optimiser is not None and "optimiser" in groups:
+            files.restore_optimiser(self.optimiser, groups["optimiser"])
+        self.rule.load_state(groups.get("rule", {}))
+        self.best = groups.get("best", {})
+        self.sums = {name: value.to(self.device) for name, value in groups.get("sums", {}).items()}
+
+    # running --------------------------------------------------------------------------------------------------------
+
+    def run(self) -> History:
+        if self.state.finished:
+            return self.state.history
+        self._tell("on_start", self.epochs, self.state.epoch)
+        try:
+            with Interruptible() as interrupted:
+                while self.state.epoch < self.epochs:
+                    self._epoch(interrupted)
+                    self._stop_if(interrupted)
+                    if self._out_of_patience():
+                        self.state.history.stopped = f"no improvement for {self.patience} epochs"
+                        break
+        finally:
+            self._tell("on_end")
+        if self.best:
+            files.restore_model(self.model, self.best)
+        self.state.finished = True
+        self._save()
+        return self.state.history
+
+    def _epoch(self, interrupted: Interruptible) -> None:
+        began = time.perf_counter()
+        if isinstance(self.rule, GradientRule):
+            self._gradient_epoch(self.rule, interrupted)
+        elif isinstance(self.rule, StatisticsRule):
+            self._statistics_epoch(self.rule)
+        else:
+            assert isinstance(self.rule, ObjectiveRule)
+            self._objective_epoch(self.rule)
+        self.state.seconds += time.perf_counter() - began
+        self._finish_epoch()
+
+    def _gradient_epoch(self, rule: GradientRule, interrupted: Interruptible) -> None:
+        assert self.optimiser is not None
+        n_batches = self.source.n_batches
+        gradients = [p.grad for p in self.learnt if p.grad is not None]
+        for batch in self.source.batches(self.state.epoch, self.state.batch, self.world):
+            now = self.state.epoch + (self.state.batch / n_batches if n_batches else 0.0)
+            optimisers.set_rates(self.optimiser, self.learning_rate(now), self.momentum(now))
+            if len(batch.rows):
+                self._add(rule.gradients(self.model, batch, self.state.step, self.step_random))
+            else:
+                torch._foreach_zero_(gradients)
+            self.world.sum_(gradients)
+            self.optimiser.step()
+            self._after_step(batch, interrupted)
+
+    def _statistics_epoch(self, rule: StatisticsRule) -> None:
+        sums = rule.zero()
+        with torch.no_grad():
+            for batch in self.source.batches(self.state.epoch, 0, self.world):
+                if len(batch.rows):
+                    self._add(rule.accumulate(self.model, batch, self.state.step, self.step_random))
+                self._count(batch)
+            self.world.sum_(sums)
+            rule.maximise(self.model)
+
+    def _objective_epoch(self, rule: ObjectiveRule) -> None:
+        """One step of an optimiser that evaluates the objective over all rows as often as it asks."""
+        assert self.optimiser is not None
+        evaluated: list[Tensor] = []
+
+        def closure() -> Tensor:
+            self.optimiser.zero_grad(set_to_none=False)
+            total = torch.zeros((), dtype=torch.float64, device=self.device)
+            for batch in self.source.batches(self.state.epoch, 0, self.world):
+                if len(batch.rows):
+                    part = rule.objective(self.model, batch) * (batch.total / self._all_rows())
+                    part.backward()
+                    total += part.detach()
+            with torch.no_grad():
+                for parameter in self.learnt:
+                    if parameter.dim() >= 2 and self.weight_decay:
+                        share = self.weight_decay / self.world.size
+                        parameter.grad.add_(parameter, alpha=share)
+                        total += share / 2 * (parameter**2).sum()
+            self.world.sum_([total, *(p.grad for p in self.learnt)])
+            evaluated.append(total)
+            return total.to(self.dtype)
+
+        for parameter in self.learnt:
+            parameter.grad = torch.zeros_like(parameter)
+        self.optimiser.step(closure)
+        self.sums = {"objective": evaluated[-1].clone()}
+        self.state.rows_seen = 1
+        self.state.step += 1
+
+    def _all_rows(self) -> int:
+        if self.source.n_rows is None:
+            raise SettingError("an objective over all rows needs arrays, not an iterable of batches")
+        return self.source.n_rows
+
+    # bookkeeping ----------------------------------------------------------------------------------------------------
+
+    def _add(self, measures: Mapping[str, Tensor]) -> None:
+        for name, value in measures.items():
+            if name in self.sums:
+                self.sums[name] += value.detach()
+            else:
+                self.sums[name] = value.detach().to(torch.float64)
+
+    def _count(self, batch: Batch) -> None:
+        self.state.step += 1
+        self.state.batch += 1
+        self.state.rows_seen += batch.total
+
+    def _after_step(self, batch: Batch, interrupted: Interruptible) -> None:
+        self._count(batch)
+        if self.state.step % WATCH_EVERY == 0:
+            self._watch()
+            if self.folder is not None and time.monotonic() - self.saved_at > self.checkpoint_seconds:
+                self._save()
+        self._stop_if(interrupted)
+
+    def _finish_epoch(self) -> None:
+        self._watch()
+        names = sorted(self.sums)
+        totals = [self.sums[name] for name in names]
+        if not isinstance(self.rule, ObjectiveRule):
+            self.world.sum_(totals)
+        measures = {n: float(t) / max(1, self.state.rows_seen) for n, t in zip(names, totals, strict=True)}
+        if self.validation:
+            few = tuple(m[: len(self.validation[0])] for m in self.monitored)
+            with torch.no_grad():
+                measures |= self.rule.validate(self.model, self.validation, few)
+        record = EpochRecord(self.state.epoch + 1, self.state.step, self.state.seconds, measures)
+        self.state.history.records.append(record)
+        self.state.epoch, self.state.batch, self.state.rows_seen, self.state.seconds = (
+            self.state.epoch + 1,
+            0,
+            0,
+            0.0,
+        )
+        self.sums = {}
+        self._keep_best(measures)
+        last = self.state.epoch == self.epochs
+        if not last and time.monotonic() - self.saved_at > self.checkpoint_seconds:
+            self._save()
+        self._tell("on_epoch", record, self.epochs)
+
+    def _keep_best(self, measures: dict[str, float]) -> None:
+        if self.patience is None:
+            return
+        watched = measures.get(self.rule.watched)
+        if watched is not None and (self.state.best is None or watched < self.state.best):
+            self.state.best = watched
+            self.state.history.best_epoch = self.state.epoch
+            self.best = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+
+    def _out_of_patience(self) -> bool:
+        if self.patience is None or self.state.history.best_epoch is None:
+            return False
+        return self.state.epoch - self.state.history.best_epoch >= self.patience
+
+    def _stop_if(self, interrupted: Interruptible) -> None:
+        if not interrupted.asked:
+            return
+        self._save()
+        where = f"; {self.folder} holds the state to go on from" if self.folder else ""
+        raise Interrupted(f"stopped after step {self.state.step} in epoch {self.state.epoch + 1}{where}")
+
+    def _save(self) -> None:
+        self.saved_at = time.monotonic()
+        if self.folder is None:
+            return
+        if self.world.rank == 0:
+            groups = {
+                "model": dict(self.model.state_dict()),
+                "best": self.best,
+                "optimiser": files.optimiser_tensors(self.optimiser),
+                "rule": self.rule.state(),
+                "sums": self.sums,
+            }
+            files.write(self.folder, self.state, groups, self._fingerprint())
+        self.world.barrier()
+
+    def _remember_good(self) -> None:
+        if not self.good:
+            self.good = [torch.empty_like(p) for p in self.learnt]
+        torch._foreach_copy_(self.good, [p.detach() for p in self.learnt])
+        self.good_step = self.state.step
+
+    def _watch(self) -> None:
+        """Raise `DivergenceError` where a measure or a weight is no finite number; else remember the weights."""
+        bad = [name for name, value in self.sums.items() if not bool(torch.isfinite(value))]
+        norms = torch._foreach_norm([p.detach() for p in self.learnt])
+        if not bad and bool(torch.isfinite(torch.stack(norms)).all()):
+            self._remember_good()
+            return
+        torch._foreach_copy_([p.detach() for p in self.learnt], self.good)
+        rate = self.learning_rate(self.state.epoch)
+        raise DivergenceError(
+            f"training diverged between steps {self.good_step} and {self.state.step} "
+            f"({', '.join(bad) or 'the weights'} left the finite range); the weights of step {self.good_step} are "
+            f"kept: lower learning_rate (now {rate:g}) or check the scale of the data"
+        )
+
+    def _tell(self, event: str, *arguments: Any) -> None:
+        for callback in self.callbacks:
+            listener = getattr(callback, event, None)
+            if listener is not None:
+                listener(*arguments)
