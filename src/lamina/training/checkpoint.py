@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +36,10 @@ class Progressed:
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer | None) -> dict[str, Tensor]:
-    """The optimiser's state as named tensors, in the order of its parameters."""
+    """The optimiser's state as named tensors, in the order of its parameters.
+
+    L-BFGS also keeps numbers and lists of tensors: a number becomes ``…/number``, a list ``…/length`` and ``…/0``, ...
+    """
     found: dict[str, Tensor] = {}
     if optimiser is None:
         return found
@@ -43,16 +47,28 @@ def optimiser_tensors(optimiser: torch.optim.Optimizer | None) -> dict[str, Tens
         for name, value in entry.items():
             if isinstance(value, Tensor):
                 found[f"{k}/{name}"] = value
+            elif isinstance(value, (int, float)):
+                kind = torch.int64 if isinstance(value, int) else torch.float64
+                found[f"{k}/{name}/number"] = torch.tensor(value, dtype=kind)
+            elif isinstance(value, list) and all(isinstance(item, Tensor) for item in value):
+                found[f"{k}/{name}/length"] = torch.tensor(len(value))
+                found |= {f"{k}/{name}/{i}": item for i, item in enumerate(value)}
     return found
 
 
 def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
     """The inverse of `optimiser_tensors`."""
     document = optimiser.state_dict()
-    state: dict[int, dict[str, Tensor]] = {}
+    state: dict[int, dict[str, Any]] = {}
     for key, value in tensors.items():
-        k, name = key.split("/", 1)
-        state.setdefault(int(k), {})[name] = value
+        k, name, *kind = key.split("/")
+        entry = state.setdefault(int(k), {})
+        if not kind:
+            entry[name] = value
+        elif kind == ["number"]:
+            entry[name] = value.item()
+        elif kind == ["length"]:
+            entry[name] = [tensors[f"{k}/{name}/{i}"] for i in range(int(value))]
     optimiser.load_state_dict({"state": state, "param_groups": document["param_groups"]})
 
 
@@ -81,7 +97,8 @@ def write(
 def read(folder: Path, fingerprint: dict) -> tuple[Progressed, dict[str, dict[str, Tensor]]] | None:
     """Progress and tensors by group, or None where there is no checkpoint.
 
-    Raises `SettingError` where the checkpoint belongs to a run with other settings, `ModelFileError` where it is damaged.
+    Raises `SettingError` where the checkpoint belongs to a run with other settings, `ModelFileError` where it is
+    damaged.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -94,7 +111,8 @@ def read(folder: Path, fingerprint: dict) -> tuple[Progressed, dict[str, dict[st
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
         document = json.loads(metadata["progress"])
         found = json.loads(metadata["fingerprint"])
-    except (SafetensorError, OSError, KeyError, ValueError) as problem:
+        progressed = Progressed(**{**document, "history": History.from_dict(document["history"])})
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError) as problem:
         raise ModelFileError(f"{path} is no whole checkpoint ({problem}): delete it to begin again") from None
     expected = json.loads(json.dumps(plain(fingerprint)))
     if found != expected:
@@ -103,12 +121,11 @@ def read(folder: Path, fingerprint: dict) -> tuple[Progressed, dict[str, dict[st
             f"the checkpoint in {folder} was made with other settings ({', '.join(odd)}): resume with the same ones, "
             f"or use a new folder"
         )
-    document["history"] = History.from_dict(document["history"])
     groups: dict[str, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         group, name = key.split("/", 1)
         groups.setdefault(group, {})[name] = value
-    return Progressed(**document), groups
+    return progressed, groups
 
 
 def restore_model(model: nn.Module, state: dict[str, Tensor]) -> None:

@@ -53,6 +53,11 @@ class SamplingRule(GradientRule):
     def start(self, model: nn.Module, setting: Setting) -> None:
         if not isinstance(model, RBM):
             raise SettingError(f"{type(self).__name__} trains an RBM; {type(model).__name__} given")
+        if getattr(model.hidden, "learn_sigma", False):
+            raise SettingError(
+                f"{type(self).__name__} learns no variance of hidden units; expected learn_sigma=False there: the "
+                f"weights can take up its scale"
+            )
         self._buffers = {}
         self.setting = setting
 
@@ -103,9 +108,9 @@ class SamplingRule(GradientRule):
         if isinstance(rbm.visible, Gaussian) and rbm.visible.learn_sigma:
             _log_variance_gradient(rbm, rows, total, chains)
         h_minus.mul_(-total / chains)
-        s = rbm.visible.interaction(rows.v)
-        rbm.W.grad.addmm_(s.T, rbm.hidden.interaction(rows.h), beta=0, alpha=-1.0 / total)
-        torch.sum(rows.h, 0, out=rbm.c.grad).mul_(-1.0 / total)
+        s_v, s_h = rbm.visible.interaction(rows.v), rbm.hidden.interaction(rows.h)
+        rbm.W.grad.addmm_(s_v.T, s_h, beta=0, alpha=-1.0 / total)
+        torch.sum(s_h, 0, out=rbm.c.grad).mul_(-1.0 / total)
         if len(v_plus) == len(v_minus) and total == chains:
             torch.sub(v_plus, v_minus, out=rows.difference)
             torch.sum(rows.difference, 0, out=rbm.b.grad).mul_(-1.0 / total)
@@ -122,7 +127,7 @@ class SamplingRule(GradientRule):
 
 def _log_variance_gradient(rbm: RBM, rows: _Buffers, total: int, chains: int) -> None:
     """∂/∂log σ²: minus the statistic's mean over data, plus its mean over samples; hidden means stand for h."""
-    inputs = rows.h @ rbm.W.T
+    inputs = rbm.hidden.interaction(rows.h) @ rbm.W.T
     statistic = rbm.visible.log_variance_statistic(rows.v, rbm.b, inputs)
     rbm.visible.log_variance.grad.copy_(
         statistic[rows.negative].sum(0) / chains - statistic[rows.positive].sum(0) / total

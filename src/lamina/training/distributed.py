@@ -11,8 +11,11 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from lamina.core.random import Random, as_random
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,29 @@ class World:
             for tensor, part in zip(group, flat.split([t.numel() for t in group]), strict=True):
                 tensor.copy_(part.view_as(tensor))
 
+    def any(self, flag: bool, device: torch.device) -> bool:
+        """Whether ``flag`` holds on any process. All ask together and get one answer, so that none waits alone."""
+        if self.size == 1:
+            return flag
+        count = torch.tensor([float(flag)], device=device)
+        torch.distributed.all_reduce(count)
+        return bool(count > 0)
+
+    def take_first_(self, tensors: Sequence[Tensor]) -> None:
+        """Replace each tensor by the first process's."""
+        if self.size > 1:
+            for tensor in tensors:
+                torch.distributed.broadcast(tensor, 0)
+
+    def random(self, random_state: int | Random | None, device: torch.device) -> Random:
+        """`as_random`; where that draws a fresh seed, the first process's serves all."""
+        random = as_random(random_state)
+        if self.size == 1 or isinstance(random_state, (int, np.integer, Random)):
+            return random
+        seed = torch.tensor([random.seed], device=device)
+        self.take_first_([seed])
+        return Random(int(seed), random.names)
+
     def barrier(self) -> None:
         if self.size > 1:
             torch.distributed.barrier()
@@ -52,5 +78,7 @@ def world() -> World:
     if not distributed.is_initialized():
         if int(os.environ.get("WORLD_SIZE", "1")) < 2:
             return World()
-        distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+        distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     return World(distributed.get_rank(), distributed.get_world_size())

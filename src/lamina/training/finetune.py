@@ -82,7 +82,7 @@ def train_head(
     y: Any,
     *,
     weight_decay: float = 1e-4,
-    steps: int = 20,
+    steps: int = 6,
     random_state: int | Random | None = None,
     checkpoint: str | Path | None = None,
 ) -> History:

@@ -19,15 +19,16 @@ from torch import Tensor, nn
 
 from lamina.core.checks import check_device
 from lamina.core.errors import SettingError
-from lamina.core.random import Random, as_random
+from lamina.core.random import Random
 from lamina.models.stack import Stack
 from lamina.training.contrastive_divergence import ContrastiveDivergence
+from lamina.training.distributed import world
 from lamina.training.history import History
 from lamina.training.loop import fit
 from lamina.training.rules import GradientRule, Setting
 from lamina.training.schedules import Schedule
 from lamina.training.sources import IN_MEMORY, Batch, as_source
-from lamina.units import Gaussian
+from lamina.units import Family, Gaussian
 
 CHUNK = 4096  # rows encoded together
 MEAN_ROWS = 20_000  # rows whose mean sets the visible biases
@@ -61,10 +62,10 @@ def _encoder(layer: Any) -> Callable[[Tensor], Tensor]:
 
 
 class RedrawnInput(GradientRule):
-    """Hands ``rule`` samples of the rows, taken as Bernoulli means and drawn anew for each batch."""
+    """Hands ``rule`` samples of the rows, taken as means of units of ``family`` and drawn anew for each batch."""
 
-    def __init__(self, rule: GradientRule) -> None:
-        self.rule = rule
+    def __init__(self, rule: GradientRule, family: Family) -> None:
+        self.rule, self.family = rule, family
         self.watched = rule.watched
 
     def start(self, model: nn.Module, setting: Setting) -> None:
@@ -75,8 +76,11 @@ class RedrawnInput(GradientRule):
         return self.rule.parameters(model)
 
     def gradients(self, model: nn.Module, batch: Batch, step: int, random: Random) -> Mapping[str, Tensor]:
-        drawn = self.random.at(step, batch.rows).bernoulli(batch.values[0])
+        drawn = self.family.sample_from_mean(batch.values[0], self.random.at(step, batch.rows))
         return self.rule.gradients(model, replace(batch, values=(drawn, *batch.values[1:])), step, random)
+
+    def check(self, model: nn.Module, values: tuple[Tensor, ...]) -> None:
+        self.rule.check(model, values)
 
     def validate(self, model: nn.Module, values: tuple[Tensor, ...], train: tuple[Tensor, ...]) -> dict[str, float]:
         return self.rule.validate(model, values, train)
@@ -105,7 +109,7 @@ def default_learning_rate(layer: Any) -> float:
 
 
 def initialise_from(layer: Any, data: Any, random: Random) -> None:
-    """Small random weights, and visible biases from the mean of the first rows of ``data``, where the layer has them."""
+    """Small random weights, and visible biases from the mean of ``data``'s first rows, where the layer has them."""
     if hasattr(layer, "initialise"):
         device = next(layer.parameters()).device
         source = as_source(data, 1, random, device, next(layer.parameters()).dtype)
@@ -139,9 +143,10 @@ def pretrain(
     """
     if pass_up not in ("mean", "sample"):
         raise SettingError(f"pass_up is {pass_up!r}; expected 'mean' or 'sample'")
-    random = as_random(random_state)
     n = len(stack)
-    stack.to(check_device(device) if device is not None else next(stack.parameters()).device)
+    place = check_device(device) if device is not None else next(stack.parameters()).device
+    stack.to(place)
+    random = world().random(random_state, place)
     histories = []
     with tempfile.TemporaryDirectory(prefix="lamina-codes-") as codes:
         for k, layer in enumerate(stack.layers):
@@ -152,7 +157,7 @@ def pretrain(
             history = fit(
                 layer,
                 data,
-                RedrawnInput(chosen) if pass_up == "sample" and k > 0 else chosen,
+                RedrawnInput(chosen, stack.layers[k - 1].hidden) if pass_up == "sample" and k > 0 else chosen,
                 epochs=_per_layer(epochs, k, n, "epochs"),
                 batch_size=batch_size,
                 learning_rate=default_learning_rate(layer) if rate is None else rate,

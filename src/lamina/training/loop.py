@@ -1,8 +1,8 @@
 """The one loop: everything that learns, learns here.
 
 It owns the order of the data, schedules, history, progress, validation and early stopping, checkpoints and exact
-resume, Ctrl-C, the watch for divergence, and the sum over processes. A rule (see `lamina.training.rules`) says only what a
-batch teaches.
+resume, Ctrl-C, the watch for divergence, and the sum over processes. A rule (see `lamina.training.rules`) says only
+what a batch teaches.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from lamina.core.checks import check_device, check_number
 from lamina.core.errors import DataError, DivergenceError, Interrupted, SettingError
-from lamina.core.random import Random, as_random
+from lamina.core.random import Random
 from lamina.training import checkpoint as files
 from lamina.training import optimisers
 from lamina.training.distributed import World, world
@@ -65,11 +65,12 @@ def fit(
     _check_settings(epochs, batch_size, weight_decay, patience, validation)
     place = check_device(device) if device is not None else next(model.parameters()).device
     model.to(place)
+    processes = world()
     run = _Run(
         model=model,
         rule=rule,
-        random=as_random(random_state),
-        world=world(),
+        random=processes.random(random_state, place),
+        world=processes,
         device=place,
         epochs=epochs,
         batch_size=batch_size,
@@ -135,6 +136,7 @@ class _Run:
         self.learnt = self.rule.parameters(self.model)
         self.optimiser = self._make_optimiser()
         self._resume()
+        self.world.take_first_(list(self.model.state_dict().values()))
         self._remember_good()
         self.saved_at = time.monotonic()
 
@@ -182,7 +184,8 @@ class _Run:
             files.restore_optimiser(self.optimiser, groups["optimiser"])
         self.rule.load_state(groups.get("rule", {}))
         self.best = groups.get("best", {})
-        self.sums = {name: value.to(self.device) for name, value in groups.get("sums", {}).items()}
+        share = 1.0 if self.world.rank == 0 else 0.0  # the saved sums are those of all processes
+        self.sums = {name: value.to(self.device) * share for name, value in groups.get("sums", {}).items()}
 
     # running --------------------------------------------------------------------------------------------------------
 
@@ -193,11 +196,11 @@ class _Run:
         try:
             with Interruptible() as interrupted:
                 while self.state.epoch < self.epochs:
-                    self._epoch(interrupted)
-                    self._stop_if(interrupted)
-                    if self._out_of_patience():
+                    if self._out_of_patience():  # asked first: a resumed run may stand here
                         self.state.history.stopped = f"no improvement for {self.patience} epochs"
                         break
+                    self._epoch(interrupted)
+                    self._stop_if(interrupted)
         finally:
             self._tell("on_end")
         if self.best:
@@ -225,10 +228,7 @@ class _Run:
         for batch in self.source.batches(self.state.epoch, self.state.batch, self.world):
             now = self.state.epoch + (self.state.batch / n_batches if n_batches else 0.0)
             optimisers.set_rates(self.optimiser, self.learning_rate(now), self.momentum(now))
-            if len(batch.rows):
-                self._add(rule.gradients(self.model, batch, self.state.step, self.step_random))
-            else:
-                torch._foreach_zero_(gradients)
+            self._add(rule.gradients(self.model, batch, self.state.step, self.step_random))
             self.world.sum_(gradients)
             self.optimiser.step()
             self._after_step(batch, interrupted)
@@ -237,8 +237,7 @@ class _Run:
         sums = rule.zero()
         with torch.no_grad():
             for batch in self.source.batches(self.state.epoch, 0, self.world):
-                if len(batch.rows):
-                    self._add(rule.accumulate(self.model, batch, self.state.step, self.step_random))
+                self._add(rule.accumulate(self.model, batch, self.state.step, self.step_random))
                 self._count(batch)
             self.world.sum_(sums)
             rule.maximise(self.model)
@@ -285,7 +284,7 @@ class _Run:
             if name in self.sums:
                 self.sums[name] += value.detach()
             else:
-                self.sums[name] = value.detach().to(torch.float64)
+                self.sums[name] = value.detach().to(torch.float64, copy=True)
 
     def _count(self, batch: Batch) -> None:
         self.state.step += 1
@@ -294,11 +293,12 @@ class _Run:
 
     def _after_step(self, batch: Batch, interrupted: Interruptible) -> None:
         self._count(batch)
-        if self.state.step % WATCH_EVERY == 0:
+        look = self.state.step % WATCH_EVERY == 0
+        if look:
             self._watch()
-            if self.folder is not None and time.monotonic() - self.saved_at > self.checkpoint_seconds:
-                self._save()
-        self._stop_if(interrupted)
+            self._save_if_due()
+        if look or self.world.size == 1:  # several processes must stop at the same step
+            self._stop_if(interrupted)
 
     def _finish_epoch(self) -> None:
         self._watch()
@@ -321,9 +321,8 @@ class _Run:
         )
         self.sums = {}
         self._keep_best(measures)
-        last = self.state.epoch == self.epochs
-        if not last and time.monotonic() - self.saved_at > self.checkpoint_seconds:
-            self._save()
+        if self.state.epoch < self.epochs:
+            self._save_if_due()
         self._tell("on_epoch", record, self.epochs)
 
     def _keep_best(self, measures: dict[str, float]) -> None:
@@ -341,24 +340,32 @@ class _Run:
         return self.state.epoch - self.state.history.best_epoch >= self.patience
 
     def _stop_if(self, interrupted: Interruptible) -> None:
-        if not interrupted.asked:
+        if not self.world.any(interrupted.asked, self.device):
             return
+        self._watch()
         self._save()
         where = f"; {self.folder} holds the state to go on from" if self.folder else ""
         raise Interrupted(f"stopped after step {self.state.step} in epoch {self.state.epoch + 1}{where}")
+
+    def _save_if_due(self) -> None:
+        due = self.folder is not None and time.monotonic() - self.saved_at > self.checkpoint_seconds
+        if self.world.any(due, self.device):
+            self._save()
 
     def _save(self) -> None:
         self.saved_at = time.monotonic()
         if self.folder is None:
             return
+        sums = {name: value.clone() for name, value in self.sums.items()}
+        self.world.sum_([sums[name] for name in sorted(sums)])
+        groups = {
+            "model": dict(self.model.state_dict()),
+            "best": self.best,
+            "optimiser": files.optimiser_tensors(self.optimiser),
+            "rule": self.rule.state(),
+            "sums": sums,
+        }
         if self.world.rank == 0:
-            groups = {
-                "model": dict(self.model.state_dict()),
-                "best": self.best,
-                "optimiser": files.optimiser_tensors(self.optimiser),
-                "rule": self.rule.state(),
-                "sums": self.sums,
-            }
             files.write(self.folder, self.state, groups, self._fingerprint())
         self.world.barrier()
 
@@ -372,7 +379,8 @@ class _Run:
         """Raise `DivergenceError` where a measure or a weight is no finite number; else remember the weights."""
         bad = [name for name, value in self.sums.items() if not bool(torch.isfinite(value))]
         norms = torch._foreach_norm([p.detach() for p in self.learnt])
-        if not bad and bool(torch.isfinite(torch.stack(norms)).all()):
+        lost = bool(bad) or not bool(torch.isfinite(torch.stack(norms)).all())
+        if not self.world.any(lost, self.device):
             self._remember_good()
             return
         torch._foreach_copy_([p.detach() for p in self.learnt], self.good)

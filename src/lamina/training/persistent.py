@@ -92,4 +92,4 @@ def _reconstruction_error(rbm: RBM, v: Tensor, mean_h: Tensor) -> Tensor:
     """Σ over rows of the mean squared error of one mean-field round trip, from the first 16 rows (a cheap monitor)."""
     few = min(16, len(v))
     error = (v[:few] - rbm.mean_v_from_h(mean_h[:few])).square().mean(-1).sum()
-    return error * (len(v) / few)
+    return error * (len(v) / max(1, few))

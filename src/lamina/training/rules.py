@@ -38,7 +38,7 @@ class Setting:
     batch_size: int
 
 
-class Rule(ABC):
+class Rule(ABC):  # noqa: B024 - what is abstract differs between the three kinds
     """What all three kinds share."""
 
     #: the name of the measure that early stopping watches (smaller is better)
@@ -78,7 +78,8 @@ class GradientRule(Rule):
         """Write this process's part of the gradient into ``.grad`` (sums over rows / ``batch.total``).
 
         Returns measures as 0-d tensors, summed over this process's rows: the loop adds them up on the device, and
-        divides by the number of rows once per epoch.
+        divides by the number of rows once per epoch. A process that gets no row of a small last batch is asked all the
+        same: a rule may have chains or labelled rows of its own to go on with.
         """
 
 

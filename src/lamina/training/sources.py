@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lamina.core.checks import check_matrix
 from lamina.core.errors import DataError, SettingError
 from lamina.core.random import Random
 from lamina.training.distributed import World
@@ -58,12 +59,12 @@ class ArraySource:
     def _resident(self, array: Any) -> Any:
         """The array as a tensor on the device if it may live in memory, else as it is, to be read batch by batch."""
         if isinstance(array, Tensor):
-            return array.detach().to(self.device, _tensor_type(array.dtype, self.dtype))
+            return _finite(_to_tensor(array.detach(), self.device, self.dtype))
         mapped = isinstance(array, np.memmap)
         if mapped or array.size * 4 > IN_MEMORY:
             return array
         kind = torch.int64 if array.dtype.kind in "iu" and array.ndim == 1 else self.dtype
-        return torch.tensor(np.ascontiguousarray(array)).to(self.device, kind)
+        return _finite(torch.tensor(np.ascontiguousarray(array)).to(self.device, kind))
 
     def _pool_rows(self) -> int:
         streamed = [a for a in self.arrays if not isinstance(a, Tensor)]
@@ -129,31 +130,40 @@ class IterableSource:
         self.data, self.device, self.dtype = data, device, dtype
 
     def batches(self, epoch: int, first: int, world: World) -> Iterator[Batch]:
-        start = 0
-        items = iter(self.data() if callable(self.data) else self.data)
-        for k, item in enumerate(items):
+        start = k = 0
+        for item in self.data() if callable(self.data) else self.data:
             arrays = item if isinstance(item, (tuple, list)) else (item,)
             total = len(arrays[0])
-            if k >= first and total:
+            if total == 0:
+                continue
+            if k >= first:
                 mine = world.slice(total)
                 rows = torch.arange(start + mine.start, start + mine.stop, device=self.device)
                 yield Batch(tuple(_to_tensor(a[mine], self.device, self.dtype) for a in arrays), rows, total)
-            start += total
+            start, k = start + total, k + 1
         if start == 0:
             raise DataError("the iterable gave 0 rows; expected at least one batch: was it used up before?")
 
     def head(self, n: int) -> tuple[Tensor, ...]:
-        """The first batch's first ``n`` rows, for monitors and initial values."""
+        """The first ``n`` rows of the first batches, for monitors, validation and initial values."""
+        taken: list[tuple[Tensor, ...]] = []
+        rows = 0
         for batch in self.batches(0, 0, World()):
-            return tuple(value[:n] for value in batch.values)
-        raise DataError("the iterable gave no batch; expected at least one")
+            taken.append(batch.values)
+            rows += batch.total
+            if rows >= n:
+                break
+        return tuple(torch.cat(values)[:n] for values in zip(*taken, strict=True))
 
 
 Source = ArraySource | IterableSource
 
 
-def _tensor_type(given: torch.dtype, wanted: torch.dtype) -> torch.dtype:
-    return torch.int64 if given in (torch.int64, torch.int32, torch.int16) else wanted
+def _finite(tensor: Tensor) -> Tensor:
+    """``tensor`` itself; `DataError` naming rows and columns where it holds NaN or infinity."""
+    if tensor.is_floating_point() and not bool(torch.isfinite(tensor.sum())):  # one pass for good data
+        check_matrix(tensor.reshape(len(tensor), -1).cpu().numpy(), name="the data")
+    return tensor
 
 
 def _to_tensor(array: Any, device: torch.device, dtype: torch.dtype) -> Tensor:

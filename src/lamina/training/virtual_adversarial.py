@@ -32,7 +32,8 @@ class VirtualAdversarial(BackPropagation):
     """Data are rows without labels (n, features); the labelled rows ``X`` (m, features), ``y`` (m,) codes belong to the
     rule and are drawn with replacement, ``labelled_batch`` at a step.
 
-    ``radius`` is ε, in the Euclidean norm of a row; ``probe`` the length of the first random direction; ``entropy`` is λ.
+    ``radius`` is ε, in the Euclidean norm of a row; ``probe`` the length of the first random direction; ``entropy``
+    is λ.
     """
 
     def __init__(

@@ -1,0 +1,5 @@
+"""Studies: what a user does with data, as functions that return records."""
+
+from lamina.studies.learn import LearnOptions, learn
+
+__all__ = ["LearnOptions", "learn"]

@@ -1,0 +1,100 @@
+"""What the report shows of the data and of what was learnt: arrays for ``records.safetensors``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from lamina.models import Stack
+from lamina.studies.preparation import Prepared
+from lamina.training import encode_rows
+
+N_EXAMPLES = 40
+N_FILTERS = 100
+N_SAMPLES = 40
+N_MAPPED = 1500
+N_MISTAKES = 24
+SAMPLE_STEPS = 1000
+
+
+def gather(prepared: Prepared, stack: Stack, predicted: np.ndarray | None, seed: int) -> dict[str, np.ndarray]:
+    """Examples, filters, reconstructions, samples, the map of the code and, with predictions, confusion and mistakes."""
+    arrays = _examples(prepared, seed)
+    arrays["filters"] = _filters(stack)
+    arrays |= _reconstructions(prepared, stack, seed)
+    arrays["samples"] = _samples(prepared, stack, seed)
+    arrays |= _code_map(prepared, stack, seed)
+    if predicted is not None and prepared.y_test is not None:
+        arrays |= _mistakes(prepared, predicted)
+    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+
+
+def _some_rows(n: int, most: int, seed: int) -> np.ndarray:
+    return np.sort(np.random.default_rng(seed).permutation(n)[:most])
+
+
+def _examples(prepared: Prepared, seed: int) -> dict[str, np.ndarray]:
+    rows = _some_rows(len(prepared.X), N_EXAMPLES, seed)
+    labels = np.full(len(rows), -1) if prepared.y is None else prepared.y[rows]
+    return {"examples": np.asarray(prepared.X[rows], np.float32), "example_labels": labels.astype(np.int64)}
+
+
+def _filters(stack: Stack) -> np.ndarray:
+    """Weights of the first layer's units with the largest norms, (k, n_features)."""
+    W = stack[0].W.detach().cpu()
+    strongest = torch.argsort(W.norm(dim=0), descending=True)[:N_FILTERS]
+    return W[:, strongest].T.numpy().astype(np.float32)
+
+
+def _held_out(prepared: Prepared) -> Any:
+    return prepared.X if prepared.X_test is None or not len(prepared.X_test) else prepared.X_test
+
+
+@torch.no_grad()
+def _reconstructions(prepared: Prepared, stack: Stack, seed: int) -> dict[str, np.ndarray]:
+    rows = _held_out(prepared)
+    shown = np.asarray(rows[_some_rows(len(rows), 20, seed)], np.float32)
+    like = next(stack.parameters())
+    back = stack.decode(stack.encode(torch.from_numpy(shown).to(like))).cpu().numpy()
+    return {"reconstruction_input": shown, "reconstruction_output": back.astype(np.float32)}
+
+
+@torch.no_grad()
+def _samples(prepared: Prepared, stack: Stack, seed: int) -> np.ndarray:
+    """Draws from the stack: Gibbs sampling in the top layer begun at training rows, then means downward."""
+    like = next(stack.parameters())
+    start = torch.from_numpy(np.asarray(prepared.X[_some_rows(len(prepared.X), N_SAMPLES, seed + 1)])).to(like)
+    return stack.sample(len(start), steps=SAMPLE_STEPS, random_state=seed, start=start).cpu().numpy().astype(np.float32)
+
+
+def _code_map(prepared: Prepared, stack: Stack, seed: int) -> dict[str, np.ndarray]:
+    """Two-dimensional map (t-SNE) of the top code of held-out rows, and their labels for the colours."""
+    from sklearn.manifold import TSNE
+
+    rows = _held_out(prepared)
+    labels = prepared.y if rows is prepared.X else prepared.y_test
+    chosen = _some_rows(len(rows), N_MAPPED, seed)
+    if len(chosen) < 10:
+        return {}
+    like = next(stack.parameters())
+    codes = encode_rows(lambda x: stack.encode(x.to(like)), np.asarray(rows[chosen]), stack.n_hidden).cpu().numpy()
+    perplexity = min(30.0, (len(chosen) - 1) / 3)
+    flat = TSNE(2, perplexity=perplexity, init="pca", random_state=seed, max_iter=500).fit_transform(codes)
+    shown = np.full(len(chosen), -1) if labels is None else labels[chosen]
+    return {"code_2d": flat.astype(np.float32), "code_labels": shown.astype(np.int64)}
+
+
+def _mistakes(prepared: Prepared, predicted: np.ndarray) -> dict[str, np.ndarray]:
+    from lamina.metrics import confusion_matrix
+
+    known = np.flatnonzero(prepared.y_test >= 0)
+    true, guess = prepared.y_test[known], predicted[known]
+    wrong = known[true != guess][:N_MISTAKES]
+    arrays = {"confusion": confusion_matrix(true, guess, prepared.n_classes)}
+    if len(wrong):
+        arrays["mistakes"] = np.asarray(prepared.X_test[wrong], np.float32)
+        arrays["mistake_true"] = prepared.y_test[wrong].astype(np.int64)
+        arrays["mistake_predicted"] = predicted[wrong].astype(np.int64)
+    return arrays

@@ -1,0 +1,172 @@
+"""The three training protocols of the field, and the ways to use rows without labels, on one draw of labels.
+
+=================== =============================================================================================
+protocol            what it does
+=================== =============================================================================================
+frozen              unsupervised layers stay as they are; a softmax head is fitted to their top code
+fine-tuned          unsupervised layers and head are trained whole, in one of three ways chosen on the N labels:
+                    *supervised* (labelled rows only), *label spreading* (labels spread over a neighbour graph
+                    of codes, then all rows that got one), *adversarial* (virtual adversarial training on all rows)
+from scratch        the baseline `lamina.studies.baselines.network_without_pretraining`
+=================== =============================================================================================
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lamina.core.random import Random
+from lamina.metrics import error_rate
+from lamina.models import MLP
+from lamina.models.convert import classifier
+from lamina.studies.baselines import epochs_for, predict_codes
+from lamina.studies.task import Task, folds
+from lamina.training import History, encode_rows, falling, fine_tune, train_head
+
+HEAD_DECAYS = (1e-5, 1e-4, 1e-3, 1e-2)
+SPREAD_ROWS = 10_000  # rows in the neighbour graph: its time grows with their square
+NEIGHBOURS = 7
+DROPOUT = {"dropout": 0.3, "input_dropout": 0.2}  # supervised fine-tuning of pre-trained layers
+RADIUS_SHARE = 0.35  # the adversarial radius, as a share of the typical distance between neighbouring rows
+
+
+def codes_of(task: Task) -> Any:
+    """Top-layer means of all training rows, (n, n_top)."""
+    like = next(task.stack.parameters())
+    return encode_rows(lambda x: task.stack.encode(x.to(like)), task.X, task.stack.n_hidden)
+
+
+# frozen -------------------------------------------------------------------------------------------------------------
+
+
+def frozen_features(task: Task) -> tuple[MLP, dict]:
+    """A softmax head on the frozen top code, its weight decay chosen by held-out error."""
+    errors = [1e-12 * abs(k - 2) for k in range(len(HEAD_DECAYS))]
+    for fold, (train, held_out) in enumerate(folds(task)):
+        part = task.only(train, task.seed + 1 + fold)
+        for k, decay in enumerate(HEAD_DECAYS):
+            network = _with_head(part, decay)
+            errors[k] += error_rate(task.y[held_out], predict_codes(network, task.X_labelled[held_out]))
+    decay = HEAD_DECAYS[int(np.argmin(errors))]
+    return _with_head(task, decay), {"weight_decay": decay}
+
+
+def _with_head(task: Task, decay: float) -> MLP:
+    network = classifier(task.stack, task.n_classes)
+    codes = torch.from_numpy(task.X_labelled)
+    head = MLP((task.stack.n_hidden, task.n_classes), activation="identity")
+    with torch.no_grad():
+        inputs = encode_rows(lambda x: task.stack.encode(x.to(network.W[0])), codes, task.stack.n_hidden)
+        head.W[0].zero_()
+    train_head(head, inputs, task.y, weight_decay=decay)
+    with torch.no_grad():
+        network.W[-1].copy_(head.W[0])
+        network.b[-1].copy_(head.b[0])
+    return network
+
+
+# fine-tuned ---------------------------------------------------------------------------------------------------------
+
+
+def candidates(task: Task) -> list[str]:
+    """Ways to fine-tune that make sense for this task, the one preferred at equal held-out error first."""
+    return ["adversarial", "label spreading", "supervised"] if task.has_unlabelled else ["supervised"]
+
+
+def choose_fine_tuning(task: Task) -> tuple[str, list[dict]]:
+    """The way with the lowest held-out error on the N labels after short trials, and what each gave."""
+    names = candidates(task)
+    if len(names) == 1:
+        return names[0], []
+    wrong = dict.fromkeys(names, 0)
+    asked = 0
+    for fold, (train, held_out) in enumerate(folds(task)):
+        part = task.only(train, task.seed + 1 + fold)
+        asked += len(held_out)
+        for name in names:
+            network, _ = fine_tuned(part, name, trial=True)
+            predicted = predict_codes(network, task.X_labelled[held_out])
+            wrong[name] += int((predicted != task.y[held_out]).sum())
+    chosen = min(names, key=lambda name: wrong[name])
+    shown = [{"name": n, "cv_error": wrong[n] / asked if asked else None, "chosen": n == chosen} for n in names]
+    return chosen, shown
+
+
+def fine_tuned(
+    task: Task, way: str, *, trial: bool = False, checkpoint: Path | None = None, callbacks: Any = ()
+) -> tuple[MLP, History]:
+    """The stack with a softmax head, trained whole in one of the three ways; ``trial`` takes fewer steps."""
+    random = Random(task.seed).child("fine-tuning", way)
+    common: dict[str, Any] = {
+        "random_state": random,
+        "device": task.device,
+        "checkpoint": checkpoint,
+        "callbacks": callbacks,
+        "batch_size": task.plan.batch_size,
+    }
+    network = classifier(task.stack, task.n_classes, random_state=random)
+    X, y = task.X_labelled, task.y
+    if way == "adversarial":
+        steps = task.plan.trial_steps if trial else task.plan.adversarial_steps
+        epochs = epochs_for(steps, len(task.X), task.plan.batch_size)
+        history = fine_tune(
+            network,
+            X,
+            y,
+            task.X,
+            method="adversarial",
+            epochs=epochs,
+            learning_rate=falling(1e-3, epochs),
+            radius=adversarial_radius(task),
+            **common,
+        )
+        return network, history
+    network.dropout, network.input_dropout = DROPOUT["dropout"], DROPOUT["input_dropout"]
+    steps = min(task.plan.trial_steps, task.plan.supervised_steps) if trial else task.plan.supervised_steps
+    if way == "label spreading":
+        X, y = spread_labels(task)
+    epochs = epochs_for(steps, len(y), task.plan.batch_size)
+    history = fine_tune(network, X, y, epochs=epochs, learning_rate=falling(1e-3, epochs), **common)
+    return network, history
+
+
+def adversarial_radius(task: Task) -> float:
+    """ε from the data: a share of the median distance from a row to its nearest other row among 2,000 rows.
+
+    No label is looked at. A row moved that far is still nearer to itself than to any neighbour.
+    """
+    rows = np.random.default_rng(task.seed).permutation(len(task.X))[:2000]
+    sample = torch.from_numpy(np.asarray(task.X[np.sort(rows)], dtype=np.float32))
+    distances = torch.cdist(sample, sample)
+    distances.fill_diagonal_(float("inf"))
+    return max(1e-3, RADIUS_SHARE * float(distances.min(1).values.median()))
+
+
+def spread_labels(task: Task) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and the labels that reach them over the neighbour graph of their codes (Zhou et al. 2004).
+
+    At most `SPREAD_ROWS` rows, the labelled ones among them; rows that no label reaches are left out.
+    """
+    from sklearn.semi_supervised import LabelSpreading
+
+    others = np.setdiff1d(np.arange(len(task.X)), task.labelled)
+    few = np.random.default_rng(task.seed).permutation(others)[: max(0, SPREAD_ROWS - len(task.labelled))]
+    rows = np.concatenate([task.labelled, np.sort(few)])
+    X = np.asarray(task.X[rows])
+    like = next(task.stack.parameters())
+    codes = encode_rows(lambda x: task.stack.encode(x.to(like)), X, task.stack.n_hidden).cpu().numpy()
+    known = np.concatenate([task.y, np.full(len(few), -1)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # rows in a component without any label: left out below
+        spreading = LabelSpreading(kernel="knn", n_neighbors=min(NEIGHBOURS, len(rows) - 1), max_iter=30)
+        spreading.fit(codes, known)
+    reached = np.isfinite(spreading.label_distributions_).all(1) & (spreading.label_distributions_.sum(1) > 0)
+    labels = spreading.transduction_.astype(np.int64)
+    labels[: len(task.y)] = task.y  # a given label stays, whatever its neighbours say
+    reached[: len(task.y)] = True
+    return X[reached], labels[reached]

@@ -1,0 +1,69 @@
+"""The run folder: where a study keeps its settings, model, records and checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lamina.core.errors import RunFolderError
+from lamina.core.storage import new_folder, plain, read_arrays, read_json, write_arrays, write_json
+from lamina.frontends.scaling import Scaling
+
+
+def open_run(out: str | None, name: str, settings: dict, *, overwrite: bool, resume: bool) -> Path:
+    """The folder of a run, with ``settings.json`` in it.
+
+    Without ``out`` a fresh name below ``runs/`` is found. ``resume`` goes on in a folder whose settings are the same.
+    """
+    folder = Path(out) if out else _fresh(Path("runs"), name)
+    if resume:
+        if not (folder / "settings.json").is_file():
+            raise RunFolderError(f"{folder} is no run folder (no settings.json); expected one to resume: check --out")
+        found = read_json(folder / "settings.json")
+        odd = sorted(k for k in {*found, *plain(settings)} if found.get(k) != plain(settings).get(k))
+        if odd:
+            raise RunFolderError(
+                f"{folder} was begun with other settings ({', '.join(odd)}): resume with the same ones, or use a new --out"
+            )
+        return folder
+    new_folder(folder, overwrite=overwrite)
+    write_json(folder / "settings.json", settings)
+    return folder
+
+
+def _fresh(parent: Path, name: str) -> Path:
+    folder, k = parent / name, 2
+    while folder.exists():
+        folder, k = parent / f"{name}-{k}", k + 1
+    return folder
+
+
+def write_scaling(folder: Path, scaling: Scaling) -> None:
+    """Keep the front-end beside the model: `predict` on new rows needs the same scaling."""
+    write_arrays(
+        folder / "scaling.safetensors",
+        {"shift": scaling.shift, "factor": scaling.factor},
+        {"units": scaling.units, "why": scaling.why},
+    )
+
+
+def read_scaling(folder: Path) -> Scaling:
+    """The inverse of `write_scaling`."""
+    from safetensors import safe_open
+
+    from lamina.core.errors import ModelFileError
+
+    arrays = read_arrays(folder / "scaling.safetensors", ModelFileError)
+    with safe_open(folder / "scaling.safetensors", framework="np") as file:
+        metadata: Any = file.metadata() or {}
+    if set(arrays) != {"shift", "factor"} or "units" not in metadata:
+        raise ModelFileError(f"{folder / 'scaling.safetensors'} holds no scaling: it was altered; restore it")
+    return Scaling(metadata["units"], arrays["shift"], arrays["factor"], metadata.get("why", ""))
+
+
+def write_records(folder: Path, document: dict, arrays: dict[str, np.ndarray]) -> None:
+    """Keep all that the report draws: arrays first, so that ``records.json`` never names what is not there."""
+    write_arrays(folder / "records.safetensors", arrays)
+    write_json(folder / "records.json", document)
