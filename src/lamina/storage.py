@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from lamina.core.errors import ModelFileError
-from lamina.core.storage import read_arrays, read_json, write_arrays, write_json
+from lamina.core.storage import plain, read_arrays, read_json, write_arrays, write_json
 from lamina.models.registry import build
 
 FORMAT = 1
@@ -17,6 +18,12 @@ FORMAT = 1
 
 def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _document_digest(document: dict) -> str:
+    """Checksum of the description itself: of all its entries but the one that holds it."""
+    rest = {name: value for name, value in document.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def save(model: nn.Module, folder: str | Path, extra: dict | None = None) -> Path:
@@ -28,21 +35,27 @@ def save(model: nn.Module, folder: str | Path, extra: dict | None = None) -> Pat
     folder = Path(folder)
     arrays = {name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()}
     write_arrays(folder / "model.safetensors", arrays)
-    document = {
-        "format": FORMAT,
-        "model": model.spec(),
-        "arrays_sha256": _digest(folder / "model.safetensors"),
-        "extra": extra or {},
-    }
-    write_json(folder / "model.json", document)
+    document = plain(
+        {
+            "format": FORMAT,
+            "model": model.spec(),
+            "arrays_sha256": _digest(folder / "model.safetensors"),
+            "extra": extra or {},
+        }
+    )
+    write_json(folder / "model.json", {**document, "sha256": _document_digest(document)})
     return folder
 
 
 def read_description(folder: str | Path) -> dict:
-    """The document in ``model.json``, checked for its format."""
+    """The document in ``model.json``, checked for its format and against its own checksum."""
     document = read_json(Path(folder) / "model.json", ModelFileError)
     if not isinstance(document, dict) or document.get("format") != FORMAT or "model" not in document:
         raise ModelFileError(f"{Path(folder) / 'model.json'} is no model description of format {FORMAT}")
+    if document.get("sha256") != _document_digest(document):
+        raise ModelFileError(
+            f"{Path(folder) / 'model.json'} does not match its own checksum: it was altered; restore it"
+        )
     return document
 
 

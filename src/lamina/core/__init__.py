@@ -1,1 +1,1 @@
-"""Shared ground that knows no model: errors, random numbers, numerics, checks, storage."""
+"""Shared ground that knows no model: errors, random numbers, numerics, checks, labels, storage."""

@@ -45,7 +45,9 @@ def _chunks(X: Any) -> Iterable[tuple[int, np.ndarray]]:
 def _check_finite(X: Any, name: str) -> None:
     count, rows, columns = 0, [], set()
     for start, chunk in _chunks(X):
-        if np.isfinite(chunk.sum(dtype=np.float64)):  # one pass for good data; a sum hides no NaN
+        with np.errstate(over="ignore", invalid="ignore"):  # an infinite sum is looked into below
+            total = chunk.sum(dtype=np.float64)
+        if np.isfinite(total):  # one pass for good data; a sum hides no NaN
             continue
         bad_rows, bad_columns = np.nonzero(~np.isfinite(chunk))
         count += len(bad_rows)
@@ -64,10 +66,10 @@ def _few(numbers: list[int], most: int = 5) -> str:
 
 
 def value_range(X: Any) -> tuple[float, float]:
-    """Smallest and largest value of ``X``, read in chunks."""
+    """Smallest and largest value of ``X``, read in chunks; NaN where ``X`` holds one."""
     low, high = np.inf, -np.inf
     for _, chunk in _chunks(X):
-        low, high = min(low, float(chunk.min())), max(high, float(chunk.max()))
+        low, high = float(np.minimum(low, chunk.min())), float(np.maximum(high, chunk.max()))
     return low, high
 
 
@@ -76,6 +78,8 @@ def check_unit_interval(X: Any, *, name: str = "the data", what: str = "Bernoull
     low, high = value_range(X)
     if low >= 0 and high <= 1:
         return
+    if not np.isfinite([low, high]).all():
+        _check_finite(X, name)
     if low >= 0 and high <= 255:
         hint = f"values reach {high:g}: scale pixels to [0, 1] (divide by {high:g}), or use Gaussian visible units"
     else:
@@ -105,6 +109,8 @@ def check_standardised(X: Any, *, name: str = "the data") -> None:
     A Gaussian unit with σ = 1 models unit variance; on raw data its learning rate is off by the scale squared.
     """
     mean, deviation = column_moments(X)
+    if not np.isfinite(mean).all():
+        _check_finite(X, name)
     moving = deviation > 1e-8
     if not moving.any():
         return

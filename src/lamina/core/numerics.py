@@ -7,8 +7,8 @@ from torch import Tensor
 
 
 def log1pexp(x: Tensor) -> Tensor:
-    """log(1 + exp x), elementwise, as max(x, 0) + log1p(exp(−|x|)): exact for any x (softplus by threshold is not)."""
-    return torch.clamp(x, min=0) + torch.log1p(torch.exp(-x.abs()))
+    """log(1 + exp x), elementwise, as log(e^x + e^0): exact for any x (softplus by threshold is not), slope σ(x)."""
+    return torch.logaddexp(x, x.new_zeros(()))
 
 
 def bernoulli_entropy(mean: Tensor) -> Tensor:

@@ -118,10 +118,15 @@ class Random:
         position = splitmix64(self._key ^ splitmix64(self._step))
         position = splitmix64(position + self._draw)
         self._draw += 1
-        if self._rows is not None and len(self._rows) == n_rows and self._rows.device == device:
-            x = self._rows.mul(_signed64(_GOLDEN64))
-        else:
+        if self._rows is None:
             x = torch.arange(n_rows, device=device).mul_(_signed64(_GOLDEN64))
+        elif len(self._rows) == n_rows:
+            x = self._rows.to(device).mul(_signed64(_GOLDEN64))
+        else:
+            raise SettingError(
+                f"{n_rows} rows of random numbers were asked for, but the stream stands at {len(self._rows)} row "
+                f"numbers; expected as many: place it with at(step, rows) first"
+            )
         x = _mix64_(x.bitwise_xor_(_signed64(position)))
         halves = x.view(torch.int32).view(n_rows, 2)
         return halves[:, :1], halves[:, 1:]
@@ -152,8 +157,8 @@ class Random:
 
     def _shaped_bits(self, shape: Sequence[int], device: torch.device | str) -> Tensor:
         shape = tuple(shape)
-        n_columns = shape[-1] if shape else 1
-        n_rows = math.prod(shape[:-1])
+        n_rows = shape[0] if len(shape) > 1 else 1  # the first dimension counts rows of the data, all others columns
+        n_columns = math.prod(shape[1:] if len(shape) > 1 else shape)
         return self.bits(n_rows, n_columns, device).view(shape)
 
     def uniform(self, shape: Sequence[int], dtype: torch.dtype = torch.float32, device="cpu") -> Tensor:
@@ -164,10 +169,11 @@ class Random:
         return (bits >> 9).to(dtype).add_(2.0**22 + 0.5).mul_(2.0**-23)
 
     def bernoulli(self, mean: Tensor, out: Tensor | None = None) -> Tensor:
-        """Zeros and ones, 1 with probability ``mean``; same shape and type. ``out`` may be a buffer, or ``mean`` itself.
+        """Zeros and ones, 1 with probability ``mean``; same shape and type. ``out`` may be a buffer, or ``mean``.
 
-        Computes [bits < (mean − ½)·2^32] in the type of ``mean``: exact to 2^-25 in float32, and mean 0 or 1 is certain.
+        Computes [bits < (mean − ½)·2^32] in the type of ``mean``: exact to 2^-25 in float32; mean 0 or 1 is certain.
         """
+        mean = mean.detach()  # a draw has no slope
         bits = self._shaped_bits(mean.shape, mean.device)
         threshold = self._scratch.get("threshold", tuple(mean.shape), mean.dtype, mean.device)
         draw = self._scratch.get("draw", tuple(mean.shape), mean.dtype, mean.device)

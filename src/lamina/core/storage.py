@@ -5,6 +5,7 @@ Nothing here holds or runs code: no pickle is written or read.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -55,7 +56,7 @@ def write_json(path: Path, document: Any) -> None:
 
 
 def plain(value: Any) -> Any:
-    """``value`` with NumPy numbers, tuples, paths and arrays turned into what JSON knows; NaN and infinity into None."""
+    """``value`` with NumPy numbers, tuples, paths and arrays turned into what JSON knows; NaN, infinity into None."""
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
@@ -121,3 +122,10 @@ def new_folder(path: Path, *, overwrite: bool = False) -> Path:
     with _one_line_errors(path):
         path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Write one array as ``.npy``."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    write_bytes(path, buffer.getvalue())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -22,7 +24,7 @@ def binary_states(n: int, dtype: torch.dtype = torch.float64) -> Tensor:
 @torch.no_grad()
 def exact_log_partition(rbm: RBM) -> float:
     """log Z = log Σ_v exp(−F(v)), over whichever binary side is smaller (the other is summed or integrated exactly)."""
-    sides = []
+    sides: list[tuple[int, Callable[[Tensor], Tensor]]] = []
     if isinstance(rbm.visible, Bernoulli):
         sides.append((rbm.n_visible, rbm.free_energy))
     if isinstance(rbm.hidden, Bernoulli):

@@ -35,6 +35,7 @@ def _mlp(spec: dict) -> MLP:
         activation=spec["activation"],
         dropout=spec["dropout"],
         input_dropout=spec["input_dropout"],
+        normalise=spec["normalise"],
     )
 
 
@@ -59,11 +60,11 @@ def build(spec: dict, state: dict[str, torch.Tensor] | None = None) -> nn.Module
     """
     try:
         model = _look_up(_BUILDERS, spec)(spec)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ModelFileError(f"the model file lacks or garbles an entry ({error}): it was altered") from None
     except ModelFileError:
         raise
-    except LaminaError as error:
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ModelFileError(f"the model file lacks or garbles an entry ({error}): it was altered") from None
+    except (LaminaError, ValueError, OverflowError, RuntimeError, MemoryError) as error:
         raise ModelFileError(f"the model file describes no possible model ({error}): it was altered") from None
     if state is not None:
         _load_state(model, state)

@@ -7,6 +7,7 @@ two ``sample_…`` functions of the top layer.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +23,7 @@ class Stack(nn.Module):
         super().__init__()
         if not layers:
             raise SettingError("a stack needs at least one layer; 0 given")
-        for k, (below, above) in enumerate(zip(layers, layers[1:], strict=False)):
+        for k, (below, above) in enumerate(pairwise(layers)):
             if below.n_hidden != above.n_visible:
                 raise SettingError(
                     f"layer {k + 1} has {below.n_hidden} hidden units but layer {k + 2} expects {above.n_visible} "
@@ -32,11 +33,16 @@ class Stack(nn.Module):
 
     @property
     def n_visible(self) -> int:
-        return self.layers[0].n_visible
+        return int(self.layers[0].n_visible)  # type: ignore[arg-type]
 
     @property
     def n_hidden(self) -> int:
-        return self.layers[-1].n_hidden
+        return int(self.layers[-1].n_hidden)  # type: ignore[arg-type]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Numbers of hidden units, from the bottom up."""
+        return tuple(int(layer.n_hidden) for layer in self.layers)  # type: ignore[arg-type]
 
     def __len__(self) -> int:
         return len(self.layers)
@@ -82,7 +88,7 @@ class Stack(nn.Module):
         if start is not None:
             v = self.encode(start, len(self) - 1)
         else:
-            v = top.visible.sample(top.b.expand(n, -1), random)
+            v = top.visible.sample(top.b.expand(n, -1), random.child("start"))
         for step in range(steps):
             h = top.sample_h_from_v(v, random.at(step))
             v = top.mean_v_from_h(h) if step == steps - 1 else top.sample_v_from_h(h, random)

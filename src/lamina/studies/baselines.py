@@ -1,9 +1,10 @@
-"""The baselines that a sceptic asks for, on the very same labels, each with its settings chosen on those labels alone."""
+"""The baselines that a sceptic asks for: same labels, each with its settings chosen on those labels alone."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ def logistic_regression(task: Task) -> Any:
     def make(C: float) -> Any:
         return LogisticRegression(C=C, max_iter=200)
 
-    return _best_of([lambda C=C: make(C) for C in (0.001, 0.01, 0.1, 1.0, 10.0)], task, default=2)
+    return _best_of([partial(make, C) for C in (0.001, 0.01, 0.1, 1.0, 10.0)], task, default=2)
 
 
 def pca_svm(task: Task) -> Any:
@@ -40,7 +41,7 @@ def pca_svm(task: Task) -> Any:
     def make(C: float) -> Any:
         return make_pipeline(PCA(max(1, width), random_state=task.seed), _CommonScale(), SVC(C=C))
 
-    return _best_of([lambda C=C: make(C) for C in (1.0, 10.0, 100.0)], task, default=1, most_rows=SVM_ROWS)
+    return _best_of([partial(make, C) for C in (1.0, 10.0, 100.0)], task, default=1, most_rows=SVM_ROWS)
 
 
 class _CommonScale(StandardScaler):

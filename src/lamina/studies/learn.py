@@ -1,14 +1,15 @@
 """The main job: learn layers from all rows, use the few labels there are, and put the baselines beside the result.
 
 Reads data, chooses units, sizes and epochs by looking at the rows (never at labels beyond the N that were asked for),
-pre-trains a stack once, then runs the three protocols and the baselines for each draw of labels. Every finished piece is
-kept, so that a run that was killed goes on where it was.
+pre-trains a stack once, then runs the three protocols and the baselines for each draw of labels. Every finished
+piece is kept, so that a run that was killed goes on where it was.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -98,9 +99,7 @@ def learn(
     """
     options.check()
     check_device(options.device)
-    dataset = open_data(
-        options.data, label=options.label, groups=options.groups, test=options.test, seed=options.seed
-    )
+    dataset = open_data(options.data, label=options.label, groups=options.groups, test=options.test, seed=options.seed)
     prepared = prepare(dataset, units=options.units, constant=options.constant)
     _check_label_number(options, prepared)
     name = f"{dataset.name}-{options.labels}" if prepared.has_labels else dataset.name
@@ -114,17 +113,22 @@ def learn(
 
 def _check_label_number(options: LearnOptions, prepared: Prepared) -> None:
     if prepared.has_labels:
-        drawn = draw_labels(prepared.y, options.labels, options.seed, prepared.dataset.groups)
-        if len(drawn) < prepared.n_classes:
+        if len(_draw(prepared, options.labels, options.seed)) < prepared.n_classes:
             raise LabelError(
-                f"--labels {options.labels}: fewer labels than the {prepared.n_classes} classes; expected at least one per "
-                f"class"
+                f"--labels {options.labels}: fewer labels than the {prepared.n_classes} classes; "
+                f"expected at least one per class"
             )
     elif options.labels != "all":
         raise LabelError(
             f"--labels {options.labels} was given, but {prepared.dataset.name} has no labels: name their column with "
             f"--label, or leave --labels out to learn features"
         )
+
+
+def _draw(prepared: Prepared, labels: int | str, seed: int) -> np.ndarray:
+    """The one place where labels are drawn: row numbers of the ``labels`` rows that may be looked at."""
+    assert prepared.y is not None
+    return draw_labels(prepared.y, labels, seed, prepared.dataset.groups)
 
 
 class _Study:
@@ -136,15 +140,13 @@ class _Study:
         self.stacks: dict[int, Stack] = {}
         self.seconds_of_stack: dict[int, float] = {}
         n_labels = self._count_labels()
-        self.plan = defaults.plan(
-            len(prepared.X), prepared.X.shape[1], n_labels, options.hidden, options.epochs
-        )
+        self.plan = defaults.plan(len(prepared.X), prepared.X.shape[1], n_labels, options.hidden, options.epochs)
         self.n_labels = n_labels
 
     def _count_labels(self) -> int:
         if not self.data.has_labels:
             return 0
-        return len(draw_labels(self.data.y, self.options.labels, self.options.seed, self.data.dataset.groups))
+        return len(_draw(self.data, self.options.labels, self.options.seed))
 
     def run(self) -> tuple[dict, dict[str, np.ndarray]]:
         write_scaling(self.folder, self.data.scaling)
@@ -175,9 +177,9 @@ class _Study:
     def _pretrain(self, seed: int) -> Stack:
         sizes = (self.data.X.shape[1], *self.plan.hidden)
         first = Gaussian(sizes[0]) if self.data.scaling.units == "gaussian" else Bernoulli(sizes[0])
-        layers = [RBM(first if k == 0 else n, m) for k, (n, m) in enumerate(zip(sizes, sizes[1:], strict=False))]
+        layers = [RBM(first if k == 0 else n, m) for k, (n, m) in enumerate(pairwise(sizes))]
         stack = Stack(layers)
-        names = [f"layer {k + 1}: {n}-{m}" for k, (n, m) in enumerate(zip(sizes, sizes[1:], strict=False))]
+        names = [f"layer {k + 1}: {n}-{m}" for k, (n, m) in enumerate(pairwise(sizes))]
         with self.recorder.timed(f"learning {len(layers)} layers without labels (seed {seed})"):
             histories = pretrain(
                 stack,
@@ -185,7 +187,9 @@ class _Study:
                 lambda k: ContrastiveDivergence(sample_visible=False),
                 epochs=self.plan.pretrain_epochs,
                 batch_size=self.plan.batch_size,
-                learning_rate=[_falling_rate(layer, e) for layer, e in zip(layers, self.plan.pretrain_epochs, strict=True)],
+                learning_rate=[
+                    _falling_rate(layer, e) for layer, e in zip(layers, self.plan.pretrain_epochs, strict=True)
+                ],
                 momentum=warm_momentum(min(self.plan.pretrain_epochs)),
                 weight_decay=2e-4,
                 random_state=Random(seed).child("pre-training"),
@@ -204,7 +208,7 @@ class _Study:
         """The labels of one draw. With all labels drawn, draws differ by the seed of the layers instead."""
         seed = self.options.seed + draw
         dataset = self.data.dataset
-        rows = draw_labels(self.data.y, labels, seed, dataset.groups)
+        rows = _draw(self.data, labels, seed)
         groups = None if dataset.groups is None else dataset.groups[rows]
         plan = defaults.plan(
             len(self.data.X), self.data.X.shape[1], len(rows), self.plan.hidden, self.plan.pretrain_epochs

@@ -20,7 +20,7 @@ SAMPLE_STEPS = 1000
 
 
 def gather(prepared: Prepared, stack: Stack, predicted: np.ndarray | None, seed: int) -> dict[str, np.ndarray]:
-    """Examples, filters, reconstructions, samples, the map of the code and, with predictions, confusion and mistakes."""
+    """Examples, filters, reconstructions, samples, map of the code; with predictions, confusion and mistakes."""
     arrays = _examples(prepared, seed)
     arrays["filters"] = _filters(stack)
     arrays |= _reconstructions(prepared, stack, seed)
@@ -89,6 +89,7 @@ def _code_map(prepared: Prepared, stack: Stack, seed: int) -> dict[str, np.ndarr
 def _mistakes(prepared: Prepared, predicted: np.ndarray) -> dict[str, np.ndarray]:
     from lamina.metrics import confusion_matrix
 
+    assert prepared.y_test is not None
     known = np.flatnonzero(prepared.y_test >= 0)
     true, guess = prepared.y_test[known], predicted[known]
     wrong = known[true != guess][:N_MISTAKES]

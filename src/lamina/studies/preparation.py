@@ -19,7 +19,7 @@ TEST_SHARE = 0.2  # of the rows, where neither the data set nor the user gives a
 
 @dataclass(frozen=True)
 class Prepared:
-    """``X`` (n, features) and ``X_test`` scaled, float32; ``y`` and ``y_test`` class codes, −1 = unlabelled, or None."""
+    """``X`` (n, features) and ``X_test`` scaled, float32; ``y`` and ``y_test`` class codes (−1 unlabelled) or None."""
 
     dataset: DataSet
     scaling: Scaling
@@ -113,8 +113,8 @@ def _check_labels(dataset: DataSet) -> None:
         if len(unseen):
             shown = ", ".join(repr(dataset.classes[k]) for k in unseen[:5])
             raise LabelError(
-                f"the test rows of {dataset.name} have the label(s) {shown}, which no training row has; expected labels "
-                f"seen in training: label such rows, or remove them from the test part"
+                f"the test rows of {dataset.name} have the label(s) {shown}, which no training row has; expected "
+                f"labels seen in training: label such rows, or remove them from the test part"
             )
 
 
@@ -127,8 +127,8 @@ def _check_constant(dataset: DataSet, constant: str) -> None:
     shown = ", ".join(known[k] for k in columns[:5]) + (", ..." if len(columns) > 5 else "")
     advice = "check that the right file was read" if everything else "remove them, or pass --constant keep"
     raise DataError(
-        f"{dataset.name} has {len(columns)} constant column(s) of {dataset.n_features} ({shown}); expected columns that "
-        f"vary: {advice}"
+        f"{dataset.name} has {len(columns)} constant column(s) of {dataset.n_features} ({shown}); expected columns "
+        f"that vary: {advice}"
     )
 
 
@@ -139,8 +139,8 @@ def _duplicates(dataset: DataSet) -> list[str]:
     if not found.exact and not found.near:
         return []
     return [
-        f"{found.exact} test row(s) equal a training row and {found.near} more are nearly equal to one: test errors may "
-        f"look better than they are (split by --groups if rows come from the same recording)"
+        f"{found.exact} test row(s) equal a training row and {found.near} more are nearly equal to one: test errors "
+        f"may look better than they are (split by --groups if rows come from the same recording)"
     ]
 
 

@@ -23,7 +23,7 @@ import torch
 from lamina.core.random import Random
 from lamina.metrics import error_rate
 from lamina.models import MLP
-from lamina.models.convert import classifier
+from lamina.models.convert import classifier, rectified_classifier
 from lamina.studies.baselines import epochs_for, predict_codes
 from lamina.studies.task import Task, folds
 from lamina.training import History, encode_rows, falling, fine_tune, train_head
@@ -109,9 +109,9 @@ def fine_tuned(
         "callbacks": callbacks,
         "batch_size": task.plan.batch_size,
     }
-    network = classifier(task.stack, task.n_classes, random_state=random)
     X, y = task.X_labelled, task.y
     if way == "adversarial":
+        network = rectified_classifier(task.stack, task.n_classes, random_state=random)
         steps = task.plan.trial_steps if trial else task.plan.adversarial_steps
         epochs = epochs_for(steps, len(task.X), task.plan.batch_size)
         history = fine_tune(
@@ -126,6 +126,7 @@ def fine_tuned(
             **common,
         )
         return network, history
+    network = classifier(task.stack, task.n_classes, random_state=random)
     network.dropout, network.input_dropout = DROPOUT["dropout"], DROPOUT["input_dropout"]
     steps = min(task.plan.trial_steps, task.plan.supervised_steps) if trial else task.plan.supervised_steps
     if way == "label spreading":

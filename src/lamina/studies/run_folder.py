@@ -19,18 +19,24 @@ def open_run(out: str | None, name: str, settings: dict, *, overwrite: bool, res
     """
     folder = Path(out) if out else _fresh(Path("runs"), name)
     if resume:
-        if not (folder / "settings.json").is_file():
-            raise RunFolderError(f"{folder} is no run folder (no settings.json); expected one to resume: check --out")
-        found = read_json(folder / "settings.json")
+        found = read_settings(folder)
         odd = sorted(k for k in {*found, *plain(settings)} if found.get(k) != plain(settings).get(k))
         if odd:
             raise RunFolderError(
-                f"{folder} was begun with other settings ({', '.join(odd)}): resume with the same ones, or use a new --out"
+                f"{folder} was begun with other settings ({', '.join(odd)}): resume with the same ones, or use a "
+                f"new --out"
             )
         return folder
     new_folder(folder, overwrite=overwrite)
     write_json(folder / "settings.json", settings)
     return folder
+
+
+def read_settings(folder: Path) -> dict:
+    """What the run in ``folder`` was asked to do."""
+    if not (folder / "settings.json").is_file():
+        raise RunFolderError(f"{folder} is no run folder (no settings.json); expected one to resume: check the name")
+    return read_json(folder / "settings.json")
 
 
 def _fresh(parent: Path, name: str) -> Path:

@@ -33,7 +33,8 @@ class Task:
     device: str | None
 
     @property
-    def X_labelled(self) -> np.ndarray:
+    def X_labelled(self) -> np.ndarray:  # noqa: N802 - the letter of the mathematics
+        """The labelled rows, (N, features)."""
         return np.asarray(self.X[self.labelled])
 
     @property

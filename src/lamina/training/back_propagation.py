@@ -59,7 +59,7 @@ class BackPropagation(GradientRule):
 
     def gradients(self, model: Any, batch: Batch, step: int, random: Random) -> Mapping[str, Tensor]:
         x, y = batch.values
-        outputs = model(x, random.at(step, batch.rows))
+        outputs = model(x, random.at(step, batch.rows), track=True)
         total = LOSSES[self.loss](outputs, y)
         parameters = self.parameters(model)
         for parameter, gradient in zip(parameters, torch.autograd.grad(total / batch.total, parameters), strict=True):

@@ -108,7 +108,8 @@ def read(folder: Path, fingerprint: dict) -> tuple[Progressed, dict[str, dict[st
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            # Cloned: sums over memory that is aligned otherwise may be rounded otherwise.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 - not a dict
         document = json.loads(metadata["progress"])
         found = json.loads(metadata["fingerprint"])
         progressed = Progressed(**{**document, "history": History.from_dict(document["history"])})

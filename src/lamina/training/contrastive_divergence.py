@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from lamina.core.checks import check_number
-from lamina.core.errors import SettingError
+from lamina.core.errors import DataError, SettingError
 from lamina.core.random import Random
 from lamina.models.energy import RBM
 from lamina.training.rules import GradientRule, Setting
@@ -51,6 +51,10 @@ class SamplingRule(GradientRule):
         self._buffers: dict[tuple[int, int], _Buffers] = {}
 
     def start(self, model: nn.Module, setting: Setting) -> None:
+        self._buffers = {}
+        self.setting = setting
+
+    def check(self, model: nn.Module, values: tuple[Tensor, ...]) -> None:
         if not isinstance(model, RBM):
             raise SettingError(f"{type(self).__name__} trains an RBM; {type(model).__name__} given")
         if getattr(model.hidden, "learn_sigma", False):
@@ -58,11 +62,13 @@ class SamplingRule(GradientRule):
                 f"{type(self).__name__} learns no variance of hidden units; expected learn_sigma=False there: the "
                 f"weights can take up its scale"
             )
-        self._buffers = {}
-        self.setting = setting
-
-    def check(self, model: nn.Module, values: tuple[Tensor, ...]) -> None:
-        model.visible.check(values[0].cpu().numpy(), "the rows to learn from")
+        rows = values[0].cpu().numpy()
+        if rows.ndim != 2 or rows.shape[1] != model.visible.n:
+            raise DataError(
+                f"the rows to learn from have shape {rows.shape}; expected (rows, {model.visible.n}): this machine has "
+                f"{model.visible.n} visible units"
+            )
+        model.visible.check(rows, "the rows to learn from")
 
     def parameters(self, model: nn.Module) -> list[nn.Parameter]:
         return [p for p in model.parameters() if p.requires_grad]

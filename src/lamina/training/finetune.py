@@ -101,4 +101,8 @@ def train_head(
 
 
 def _tensor(array: Any, dtype: torch.dtype) -> Tensor:
-    return array.to(dtype) if isinstance(array, Tensor) else torch.from_numpy(np.ascontiguousarray(array)).to(dtype)
+    return (
+        array.to(dtype)
+        if isinstance(array, Tensor)
+        else torch.from_numpy(np.require(array, requirements="CW")).to(dtype)
+    )

@@ -44,7 +44,7 @@ def encode_rows(encode: Callable[[Tensor], Tensor], X: Any, width: int, *, folde
     out: Any = None
     for start in range(0, len(X), CHUNK):
         chunk = X[start : start + CHUNK]
-        tensor = chunk if isinstance(chunk, Tensor) else torch.from_numpy(np.ascontiguousarray(chunk))
+        tensor = chunk if isinstance(chunk, Tensor) else torch.from_numpy(np.require(chunk, requirements="CW"))
         code = encode(tensor)
         if out is None and big:
             handle, path = tempfile.mkstemp(suffix=".npy", dir=folder)
@@ -149,6 +149,7 @@ def pretrain(
     random = world().random(random_state, place)
     histories = []
     with tempfile.TemporaryDirectory(prefix="lamina-codes-") as codes:
+        below: Any = None
         for k, layer in enumerate(stack.layers):
             stream = random.child("layer", k)
             rate = _per_layer(learning_rate, k, n, "learning_rate")
@@ -157,7 +158,7 @@ def pretrain(
             history = fit(
                 layer,
                 data,
-                RedrawnInput(chosen, stack.layers[k - 1].hidden) if pass_up == "sample" and k > 0 else chosen,
+                RedrawnInput(chosen, below.hidden) if pass_up == "sample" and k > 0 else chosen,
                 epochs=_per_layer(epochs, k, n, "epochs"),
                 batch_size=batch_size,
                 learning_rate=default_learning_rate(layer) if rate is None else rate,
@@ -169,6 +170,7 @@ def pretrain(
                 callbacks=callbacks(k),
             )
             histories.append(history)
+            below = layer
             if k + 1 < n:
                 data = _pass_up(layer, data, codes)
                 validation = None if validation is None else _pass_up(layer, validation, codes)
@@ -184,6 +186,7 @@ def _pass_up(layer: Any, data: Any, folder: str) -> Any:
     @torch.no_grad()
     def batches() -> Any:
         for item in data() if callable(data) else data:
-            yield encode(torch.as_tensor(np.asarray(item[0] if isinstance(item, (tuple, list)) else item)))
+            rows = item[0] if isinstance(item, (tuple, list)) else item
+            yield encode(rows if isinstance(rows, Tensor) else torch.from_numpy(np.require(rows, requirements="CW")))
 
     return batches

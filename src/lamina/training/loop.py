@@ -261,13 +261,13 @@ class _Run:
                         share = self.weight_decay / self.world.size
                         parameter.grad.add_(parameter, alpha=share)
                         total += share / 2 * (parameter**2).sum()
-            self.world.sum_([total, *(p.grad for p in self.learnt)])
+            self.world.sum_([total, *(p.grad for p in self.learnt if p.grad is not None)])
             evaluated.append(total)
             return total.to(self.dtype)
 
         for parameter in self.learnt:
             parameter.grad = torch.zeros_like(parameter)
-        self.optimiser.step(closure)
+        self.optimiser.step(closure)  # type: ignore[arg-type]  # a 0-d tensor, as torch allows
         self.sums = {"objective": evaluated[-1].clone()}
         self.state.rows_seen = 1
         self.state.step += 1

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lamina.core.checks import check_number
+from lamina.core.errors import SettingError
 from lamina.core.random import Random
 from lamina.training.back_propagation import BackPropagation
 from lamina.training.rules import Setting
@@ -59,6 +60,11 @@ class VirtualAdversarial(BackPropagation):
         self.X = self.X.to(setting.device, setting.dtype)
         self.y = self.y.to(setting.device)
         self.world = setting.world
+        if getattr(model, "normalise", False) and setting.world.size > 1:
+            raise SettingError(
+                "batch normalisation takes its statistics from one process's rows; expected one process, or a network "
+                "without it (normalise=False)"
+            )
         self.labelled_random = setting.random.child("labelled rows")
 
     def gradients(self, model: Any, batch: Batch, step: int, random: Random) -> Mapping[str, Tensor]:
@@ -68,7 +74,7 @@ class VirtualAdversarial(BackPropagation):
             model(self.X[drawn], self.labelled_random), self.y[drawn], reduction="sum"
         )
         random.at(step, batch.rows)
-        logits = model(x, random)
+        logits = model(x, random, track=True)
         fixed = functional.log_softmax(logits.detach(), 1)
         towards = self._adversarial_direction(model, x, fixed, random)
         smoothness = _kl(fixed, functional.log_softmax(model(x + towards, random), 1))

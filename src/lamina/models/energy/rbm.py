@@ -91,10 +91,12 @@ class RBM(nn.Module):
         """E[v | h]: (..., n_hidden) → (..., n_visible)."""
         return self.visible.mean(self.field_v(h))
 
+    @torch.no_grad()
     def sample_h_from_v(self, v: Tensor, random: Random) -> Tensor:
         """h ~ p(h | v): (..., n_visible) → (..., n_hidden)."""
         return self.hidden.sample(self.field_h(v), random)
 
+    @torch.no_grad()
     def sample_v_from_h(self, h: Tensor, random: Random) -> Tensor:
         """v ~ p(v | h): (..., n_hidden) → (..., n_visible)."""
         return self.visible.sample(self.field_v(h), random)

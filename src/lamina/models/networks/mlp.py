@@ -3,6 +3,11 @@
 a_0 = x,  a_k = φ(a_{k−1} W_k + b_k),  output = a_L W + b. Weights are stored (n_in, n_out), as an RBM's.
 Dropout (Srivastava et al. 2014) is inverted: values kept are divided by the keep probability during training, so
 nothing is scaled afterwards; it is on only where a stream of random numbers is handed in.
+
+With ``normalise``, every affine map is followed by batch normalisation (Ioffe & Szegedy 2015) before its bias is
+added: z ← (z − m)/√(s² + 10⁻⁵), m and s² of the batch while a stream is handed in, running averages otherwise. It
+has no scale of its own: that of the next layer's weights does the same. The outputs are normalised too, which keeps
+them from running away where an entropy is minimised.
 """
 
 from __future__ import annotations
@@ -17,6 +22,7 @@ from lamina.core.checks import check_number
 from lamina.core.errors import DataError, SettingError, nearest_names
 from lamina.core.random import Random, as_random
 
+TRACKING = 0.05  # share of the batch in the running averages at each step
 ACTIVATIONS = {
     "sigmoid": torch.sigmoid,
     "tanh": torch.tanh,
@@ -28,7 +34,8 @@ ACTIVATIONS = {
 class MLP(nn.Module):
     """A perceptron with layer sizes ``sizes`` = (n_in, hidden ..., n_out).
 
-    ``dropout`` is the probability to drop a hidden unit, ``input_dropout`` that of an input. Weights start by He et
+    ``dropout`` is the probability to drop a hidden unit, ``input_dropout`` that of an input; ``normalise`` turns on
+    batch normalisation. Weights start by He et
     al. (2015) for ReLU, N(0, 2/n_in), else by Glorot & Bengio (2010), U(±√(6/(n_in+n_out))); the head starts small.
     """
 
@@ -39,6 +46,7 @@ class MLP(nn.Module):
         activation: str = "relu",
         dropout: float = 0.0,
         input_dropout: float = 0.0,
+        normalise: bool = False,
         dtype: torch.dtype = torch.float32,
         random_state: int | Random | None = 0,
     ) -> None:
@@ -53,9 +61,14 @@ class MLP(nn.Module):
         self.activation = activation
         self.dropout = float(dropout)
         self.input_dropout = float(input_dropout)
+        self.normalise = bool(normalise)
         pairs = list(zip(self.sizes, self.sizes[1:], strict=False))
         self.W = nn.ParameterList(nn.Parameter(torch.empty(pair, dtype=dtype)) for pair in pairs)
         self.b = nn.ParameterList(nn.Parameter(torch.zeros(n, dtype=dtype)) for _, n in pairs)
+        if self.normalise:
+            for k, (_, n) in enumerate(pairs):
+                self.register_buffer(f"running_mean_{k}", torch.zeros(n, dtype=dtype))
+                self.register_buffer(f"running_variance_{k}", torch.ones(n, dtype=dtype))
         self.initialise(random_state)
 
     @property
@@ -84,7 +97,20 @@ class MLP(nn.Module):
             self.b[k].zero_()
         return self
 
-    def hidden_means(self, x: Tensor, random: Random | None = None) -> list[Tensor]:
+    def _affine(self, k: int, x: Tensor, training: bool, track: bool) -> Tensor:
+        """Layer k's affine map, normalised where that is on; ``track`` updates the running averages."""
+        if not self.normalise:
+            return torch.nn.functional.linear(x, self.W[k].T, self.b[k])
+        mean, variance = getattr(self, f"running_mean_{k}"), getattr(self, f"running_variance_{k}")
+        z = x @ self.W[k]
+        if training and len(z) > 1:
+            kept = (mean, variance) if track else (None, None)
+            z = torch.nn.functional.batch_norm(z, *kept, training=True, momentum=TRACKING)
+        else:
+            z = torch.nn.functional.batch_norm(z, mean, variance, training=False)
+        return z + self.b[k]
+
+    def hidden_means(self, x: Tensor, random: Random | None = None, track: bool = False) -> list[Tensor]:
         """Activations of every hidden layer: (..., n_in) → list of (..., n_k). With ``random``, dropout is on."""
         if x.shape[-1] != self.n_visible:
             raise DataError(
@@ -93,16 +119,20 @@ class MLP(nn.Module):
         activate = ACTIVATIONS[self.activation]
         layers = []
         x = _drop(x, self.input_dropout, random)
-        for W, b in zip(self.W[:-1], self.b[:-1], strict=True):
-            x = _drop(activate(torch.nn.functional.linear(x, W.T, b)), self.dropout, random)
+        for k in range(len(self.W) - 1):
+            x = _drop(activate(self._affine(k, x, random is not None, track)), self.dropout, random)
             layers.append(x)
         return layers
 
-    def forward(self, x: Tensor, random: Random | None = None) -> Tensor:
-        """Outputs before any softmax: (..., n_in) → (..., n_out). With ``random``, dropout is on."""
-        hidden = self.hidden_means(x, random)
+    def forward(self, x: Tensor, random: Random | None = None, track: bool = False) -> Tensor:
+        """Outputs before any softmax: (n, n_in) → (n, n_out).
+
+        With ``random``, dropout is on and normalisation takes the batch's own mean and variance; ``track`` then also
+        moves the running averages towards them.
+        """
+        hidden = self.hidden_means(x, random, track)
         top = hidden[-1] if hidden else _drop(x, self.input_dropout, random)
-        return torch.nn.functional.linear(top, self.W[-1].T, self.b[-1])
+        return self._affine(len(self.W) - 1, top, random is not None, track)
 
     def encode(self, x: Tensor) -> Tensor:
         """The last hidden layer: (..., n_in) → (..., n_hidden)."""
@@ -117,6 +147,7 @@ class MLP(nn.Module):
             "activation": self.activation,
             "dropout": self.dropout,
             "input_dropout": self.input_dropout,
+            "normalise": self.normalise,
         }
 
 

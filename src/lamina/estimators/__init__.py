@@ -1,0 +1,11 @@
+"""The scikit-learn door: estimators that fit, transform and predict.
+
+Constructors only store, `fit` validates, learnt values end in ``_``. The learning itself is `lamina.training`'s.
+"""
+
+from lamina.estimators.bernoulli_rbm import BernoulliRBM
+from lamina.estimators.dbn_classifier import DBNClassifier
+from lamina.estimators.dbn_regressor import DBNRegressor
+from lamina.estimators.gaussian_rbm import GaussianRBM
+
+__all__ = ["BernoulliRBM", "DBNClassifier", "DBNRegressor", "GaussianRBM"]

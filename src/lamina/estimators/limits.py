@@ -1,0 +1,97 @@
+"""Limits of every estimator's parameters, as data: what `check_settings` holds them against.
+
+One row per parameter name, since a name means the same in all estimators; None is allowed where it is the default.
+``random_state`` and ``device`` are checked where they are used, ``unlabelled`` may be any value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from inspect import signature
+from numbers import Number
+from typing import Any
+
+import numpy as np
+
+from lamina.core.checks import check_number
+from lamina.core.errors import SettingError, nearest_names
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A number in [low, high], one of ``choices``, or True or False (``flag``); one per layer where ``per_layer``."""
+
+    low: float | None = None
+    high: float | None = None
+    integer: bool = False
+    per_layer: bool = False
+    choices: tuple[str, ...] = ()
+    flag: bool = False
+
+
+SMALLEST = 1e-12  # stands for "above 0"
+COUNT = Limit(low=1, integer=True)
+RATE = Limit(low=SMALLEST)
+SHARE = Limit(low=0.0, high=0.95)
+
+LIMITS: dict[str, Limit] = {
+    # sizes
+    "n_components": COUNT,
+    "n_hidden": COUNT,
+    "hidden": Limit(low=1, integer=True, per_layer=True),
+    "batch_size": COUNT,
+    # how long
+    "n_iter": Limit(low=0, integer=True),
+    "epochs": Limit(low=0, integer=True),
+    "epochs_pretrain": Limit(low=0, integer=True, per_layer=True),
+    "patience": Limit(low=1, integer=True),
+    "k": COUNT,
+    # how fast
+    "learning_rate": RATE,
+    "learning_rate_pretrain": Limit(low=SMALLEST, per_layer=True),
+    "momentum": Limit(low=0.0, high=0.999),
+    # what holds it back
+    "weight_decay": Limit(low=0.0),
+    "dropout": SHARE,
+    "input_dropout": SHARE,
+    "radius": Limit(low=SMALLEST),
+    "entropy": Limit(low=0.0),
+    "validation_fraction": Limit(low=0.0, high=0.9),
+    # kinds
+    "visible": Limit(choices=("auto", "bernoulli", "gaussian")),
+    "semi_supervised": Limit(choices=("auto", "adversarial", "none")),
+    "pass_up": Limit(choices=("mean", "sample")),
+    "dtype": Limit(choices=("float32", "float64")),
+    "learn_sigma": Limit(flag=True),
+    "standardise": Limit(flag=True),
+    "verbose": Limit(low=0, integer=True),
+}
+
+
+def check_settings(estimator: Any) -> None:
+    """Raise `SettingError` for the first parameter of ``estimator`` outside its limits."""
+    defaults = signature(type(estimator).__init__).parameters
+    for name, value in estimator.get_params(deep=False).items():
+        if name in LIMITS and not (value is None and defaults[name].default is None):
+            _check(name, value, LIMITS[name])
+
+
+def _check(name: str, value: Any, limit: Limit) -> None:
+    if limit.choices:
+        if value not in limit.choices:
+            raise SettingError(f"{name} is {value!r}; {nearest_names(str(value), list(limit.choices))}")
+    elif limit.flag:
+        if not isinstance(value, (bool, np.bool_)):
+            raise SettingError(f"{name} is {value!r}; expected True or False")
+    elif limit.per_layer and not isinstance(value, (Number, str)):
+        _check_each(name, value, limit)
+    elif not (name == "verbose" and isinstance(value, bool)):  # True is scikit-learn's way to say 1
+        check_number(name, value, low=limit.low, high=limit.high, integer=limit.integer)
+
+
+def _check_each(name: str, value: Any, limit: Limit) -> None:
+    if not isinstance(value, (Sequence, np.ndarray)) or len(value) == 0:
+        raise SettingError(f"{name} is {value!r}; expected a number, or one per layer such as (500, 500)")
+    for k, entry in enumerate(value):
+        check_number(f"{name}[{k}]", entry, low=limit.low, high=limit.high, integer=limit.integer)

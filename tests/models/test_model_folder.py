@@ -1,0 +1,200 @@
+"""Model folders: they come back as they were, and whatever is missing, cut off or altered is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file, save_file
+
+import lamina
+import oracles
+from lamina import RBM, Bernoulli, Gaussian, Stack, storage
+from lamina.core.errors import ModelFileError
+from lamina.models import MLP, registry
+
+
+def models() -> dict:
+    return {
+        "rbm": RBM(5, 4),
+        "rbm float64": oracles.random_binary(5, 4),
+        "gaussian": oracles.random_gaussian(3, 4, learn_sigma=False),
+        "gaussian learnt": oracles.random_gaussian(3, 4, learn_sigma=True),
+        "gaussian hidden": RBM(4, Gaussian(2, sigma=0.5)),
+        "stack": Stack([RBM(Gaussian(3), Bernoulli(4)), RBM(4, 2)]),
+        "mlp": MLP([4, 3, 2], activation="tanh", dropout=0.5, input_dropout=0.25, dtype=torch.float64),
+    }
+
+
+@pytest.mark.parametrize("name", sorted(models()))
+def test_a_model_comes_back_bit_for_bit(name, tmp_path):
+    model = models()[name]
+    folder = lamina.save(model, tmp_path / "deep" / "folder")
+    found = lamina.load(folder)
+    assert type(found) is type(model)
+    assert found.spec() == model.spec()
+    ours, theirs = model.state_dict(), found.state_dict()
+    assert set(ours) == set(theirs)
+    for key in ours:
+        assert theirs[key].dtype == ours[key].dtype
+        assert torch.equal(theirs[key], ours[key])
+    assert sorted(os.listdir(folder)) == ["model.json", "model.safetensors"]
+
+
+def test_extra_documents_are_kept(tmp_path):
+    extra = {"classes": ["a", "b"], "scale": np.float32(0.5), "n": np.int64(3), "by number": {1: float("nan")}}
+    storage.save(RBM(3, 2), tmp_path, extra=extra)
+    expected = {"classes": ["a", "b"], "scale": 0.5, "n": 3, "by number": {"1": None}}
+    assert storage.read_description(tmp_path)["extra"] == expected
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return lamina.save(oracles.random_gaussian(3, 4), tmp_path / "model")
+
+
+@pytest.mark.parametrize("file", ["model.json", "model.safetensors"])
+def test_a_missing_file_is_named(folder, file):
+    (folder / file).unlink()
+    with pytest.raises(ModelFileError, match=rf"{file} is missing"):
+        lamina.load(folder)
+
+
+@pytest.mark.parametrize("file", ["model.json", "model.safetensors"])
+def test_any_truncation_is_refused(folder, file):
+    whole = (folder / file).read_bytes()
+    for length in (0, 1, len(whole) // 2, len(whole) - 2):
+        (folder / file).write_bytes(whole[:length])
+        with pytest.raises(ModelFileError):
+            lamina.load(folder)
+
+
+def test_every_single_altered_byte_of_the_arrays_is_refused(folder):
+    path = folder / "model.safetensors"
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 17):
+        altered = bytearray(whole)
+        altered[place] ^= 1
+        path.write_bytes(altered)
+        with pytest.raises(ModelFileError):
+            lamina.load(folder)
+
+
+def test_every_altered_entry_of_the_description_is_refused(folder):
+    path = folder / "model.json"
+    text = path.read_text()
+    for old, new in [
+        ('"n": 4', '"n": 5'),
+        ('"learn_sigma": true', '"learn_sigma": false'),
+        ('"RBM"', '"MLP"'),
+        ('"format": 1', '"format": 2'),
+    ]:
+        assert old in text
+        path.write_text(text.replace(old, new))
+        with pytest.raises(ModelFileError):
+            lamina.load(folder)
+    path.write_text("[1, 2]")
+    with pytest.raises(ModelFileError, match="no model description"):
+        lamina.load(folder)
+
+
+def forge(folder, arrays: dict | None = None, **altered) -> None:
+    """Alter the folder as somebody would who knows the checksums."""
+    document = storage.read_description(folder)
+    if arrays is not None:
+        save_file(arrays, folder / "model.safetensors")
+    document |= altered
+    document["arrays_sha256"] = storage._digest(folder / "model.safetensors")
+    document["sha256"] = storage._document_digest(document)
+    (folder / "model.json").write_text(json.dumps(document))
+
+
+BERNOULLI = {"class": "Bernoulli", "n": 4}
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"class": "os.system", "visible": BERNOULLI, "hidden": BERNOULLI},
+        {"class": "lamina.models.RBM", "visible": BERNOULLI, "hidden": BERNOULLI},
+        {"class": "RBM", "visible": {"class": "RBM", "n": 4}, "hidden": BERNOULLI},
+        {"class": "RBM", "visible": BERNOULLI},
+        {"class": "RBM", "visible": {"class": "Bernoulli", "n": -4}, "hidden": BERNOULLI},
+        {"class": "RBM", "visible": {"class": "Bernoulli", "n": "4"}, "hidden": BERNOULLI},
+        {"class": "RBM", "visible": {"class": "Bernoulli", "n": 4, "device": "cuda"}, "hidden": BERNOULLI},
+        {"class": "RBM", "visible": BERNOULLI, "hidden": {"class": "Bernoulli", "n": 10**15}},
+        {"class": "MLP", "sizes": "abc", "activation": "relu", "dropout": 0.0, "input_dropout": 0.0},
+        {"class": "MLP", "sizes": [3, 2], "activation": "eval", "dropout": 0.0, "input_dropout": 0.0},
+        {"class": "Stack", "layers": []},
+        {"class": "Stack", "layers": [None]},
+        {"class": None},
+        "RBM",
+        None,
+    ],
+    ids=str,
+)
+def test_descriptions_of_no_model_of_ours_are_refused(folder, spec):
+    with pytest.raises(ModelFileError):
+        registry.build(spec)
+    forge(folder, model=spec)
+    with pytest.raises(ModelFileError):
+        lamina.load(folder)
+
+
+def test_an_unknown_class_is_named_and_never_imported(folder):
+    forge(folder, model={"class": "antigravity"})
+    with pytest.raises(ModelFileError, match=r"'antigravity'; expected one of MLP, RBM, Stack"):
+        lamina.load(folder)
+
+
+def test_arrays_of_other_shapes_names_and_types_are_refused(folder):
+    arrays = load_file(folder / "model.safetensors")
+    without = {name: a for name, a in arrays.items() if name != "b"}
+    for wrong, message in [
+        ({**arrays, "W": arrays["W"].T.copy()}, "array W has shape"),
+        ({**arrays, "extra": arrays["b"]}, "extra"),
+        (without, "do not match"),
+        ({**arrays, "b": np.zeros(3, dtype=np.int64)}, "expected a floating type"),
+    ]:
+        forge(folder, arrays=wrong)
+        with pytest.raises(ModelFileError, match=message):
+            lamina.load(folder)
+
+
+def test_nothing_is_unpickled(folder, monkeypatch):
+    """A pickle in place of the arrays is refused, and no unpickler runs even where all is well."""
+
+    class Bomb:
+        def __reduce__(self):
+            return (os.mkdir, (str(folder / "exploded"),))
+
+    def refuse(*arguments, **options):
+        raise AssertionError("something was unpickled")
+
+    for name in ("load", "loads", "Unpickler"):
+        monkeypatch.setattr(pickle, name, refuse)
+    monkeypatch.setattr(torch, "load", refuse)
+    lamina.load(folder)
+    (folder / "model.safetensors").write_bytes(pickle.dumps(Bomb()))
+    with pytest.raises(ModelFileError):
+        lamina.load(folder)
+    assert not (folder / "exploded").exists()
+
+
+def test_an_exception_while_writing_leaves_the_old_model(folder, monkeypatch):
+    before = lamina.load(folder).state_dict()
+
+    def fail(*arguments):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        with pytest.raises(lamina.core.errors.RunFolderError, match="No space left"):
+            lamina.save(oracles.random_gaussian(3, 4, seed=9), folder)
+    after = lamina.load(folder).state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert sorted(os.listdir(folder)) == ["model.json", "model.safetensors"]
