@@ -39,6 +39,7 @@ _ROOMS = (
     "core",
     "data",
     "estimators",
+    "frontends",
     "inference",
     "metrics",
     "models",

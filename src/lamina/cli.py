@@ -164,6 +164,7 @@ def _add_predict(verb: argparse.ArgumentParser) -> None:
 
 def _add_encode(verb: argparse.ArgumentParser) -> None:
     _add_rows(verb, "write the codes to this .npy file (default: codes.npy)")
+    verb.add_argument("--label", metavar="COLUMN|FILE", help="where labels are, so that they are not taken for values")
     verb.add_argument("--layer", type=int, help="layer, from 1 at the bottom (default: the top)")
     verb.set_defaults(run=_encode)
 
@@ -310,7 +311,7 @@ def _encode(options: argparse.Namespace, command: str) -> None:
     from lamina.core.storage import write_array
     from lamina.studies.apply import encode
 
-    codes = encode(options.folder, options.data, layer=options.layer, device=options.device)
+    codes = encode(options.folder, options.data, layer=options.layer, label=options.label, device=options.device)
     out = Path(options.out or "codes.npy")
     write_array(out, codes)
     answer = {"out": str(out), "shape": list(codes.shape)}

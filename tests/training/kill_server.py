@@ -38,6 +38,7 @@ EPOCHS = {
     "statistics": 30,
     "greedy": 5,
 }
+CTRL_C_EPOCHS = 80  # so long that the first Ctrl-C comes before its end
 MOST_ATTEMPTS = 120
 INTERRUPTED, OUTSIDE = 3, 4
 
@@ -75,8 +76,9 @@ def child(name: str, folder: Path, moment: str, n: int) -> None:
     try:
         if moment not in ("random", "ctrl-c"):
             die_in_the_nth_write(moment, n)
+        epochs = CTRL_C_EPOCHS if moment == "ctrl-c" else EPOCHS[name]
         result = SCENARIOS[name](
-            torch.float32, EPOCHS[name], checkpoint=folder / name / "checkpoint", checkpoint_seconds=-1.0
+            torch.float32, epochs, checkpoint=folder / name / "checkpoint", checkpoint_seconds=-1.0
         )
         np.savez(folder / f"{name}.npz", **packed(result))
         status = 0

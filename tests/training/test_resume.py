@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from kill_server import EPOCHS
+from kill_server import CTRL_C_EPOCHS, EPOCHS
 from scenarios import BINARY, SCENARIOS, cd, packed
 
 import lamina
@@ -46,7 +46,7 @@ def test_ctrl_c_saves_and_the_run_goes_on_exactly(killed):
     message = (killed / "ctrl-c" / "pcd" / "interrupted").read_text()
     assert message.startswith("stopped after step")
     assert "holds the state to go on from" in message
-    unbroken = packed(SCENARIOS["pcd"](torch.float32, EPOCHS["pcd"]))
+    unbroken = packed(SCENARIOS["pcd"](torch.float32, CTRL_C_EPOCHS))
     found = np.load(killed / "ctrl-c" / "pcd.npz")
     for key in unbroken:
         assert np.array_equal(found[key], unbroken[key]), key
@@ -68,6 +68,19 @@ class StopAfter:
     def on_epoch(self, record, epochs) -> None:
         if record.epoch == self.epochs:
             raise RuntimeError("crash")
+
+
+def test_a_run_broken_off_where_its_patience_ends_learns_no_further(tmp_path):
+    """Its last epoch is saved, and only then does the loop ask whether to go on."""
+    epochs = EPOCHS["back-propagation"]
+    unbroken = SCENARIOS["back-propagation"](torch.float32, epochs)
+    options = {"checkpoint": tmp_path, "checkpoint_seconds": -1.0}
+    with pytest.raises(RuntimeError, match="crash"):
+        SCENARIOS["back-propagation"](torch.float32, epochs, callbacks=[StopAfter(len(unbroken[1]))], **options)
+    resumed = SCENARIOS["back-propagation"](torch.float32, epochs, **options)
+    assert len(resumed[1]) == len(unbroken[1])
+    assert resumed[1].stopped == unbroken[1].stopped == "no improvement for 4 epochs"
+    assert all(torch.equal(a, b) for a, b in zip(resumed[0].W, unbroken[0].W, strict=True))
 
 
 def crashed(folder: Path, **options) -> None:

@@ -13,12 +13,12 @@ from torch import Tensor
 from lamina.core.errors import LabelError, SettingError
 from lamina.core.labels import encode_labels
 from lamina.core.random import Random, as_random
-from lamina.estimators.base import at_least_steps, checked_rows, progress
-from lamina.estimators.deep_belief import FINE_TUNE_EPOCHS, FINE_TUNE_STEPS, DeepBelief, hold_out
+from lamina.estimators.base import checked_rows, progress
+from lamina.estimators.deep_belief import DeepBelief, hold_out
 from lamina.estimators.limits import check_settings
-from lamina.training import fine_tune
-
-RADIUS = 0.275  # of the root mean square distance of rows from their mean: 2.0 on MNIST
+from lamina.models import MLP
+from lamina.models.convert import rectified_classifier
+from lamina.training import adversarial_radius, fine_tune
 
 
 class DBNClassifier(ClassifierMixin, DeepBelief):
@@ -26,7 +26,8 @@ class DBNClassifier(ClassifierMixin, DeepBelief):
 
     Restricted Boltzmann machines learn layer by layer from all rows; the stack, with a softmax head, is then
     fine-tuned by back-propagation on the labelled rows. With many unlabelled rows they take part in fine-tuning too,
-    by virtual adversarial training (Miyato, Maeda, Koyama, Ishii 2018), begun once the network has learnt the labels.
+    by virtual adversarial training (Miyato, Maeda, Koyama, Ishii 2018) of rectified units that begin at the layers'
+    filters.
 
     Parameters
     ----------
@@ -39,8 +40,7 @@ class DBNClassifier(ClassifierMixin, DeepBelief):
         Passes per layer. None: 10, or as many as make 200 steps.
     epochs : int or None, default=None
         Passes of fine-tuning, over the labelled rows, or over all rows where it is adversarial. None: 50, or as many
-        as make 400 steps; adversarial: 10, or as many as make 1,000, after a supervised phase of 50 passes or 400
-        steps (never more steps than the adversarial phase).
+        as make 400 steps; adversarial: 10, or as many as make 1,000.
     batch_size : int, default=100
         Rows per step.
     learning_rate_pretrain : float, sequence of float or None, default=None
@@ -56,11 +56,10 @@ class DBNClassifier(ClassifierMixin, DeepBelief):
         Whether unlabelled rows take part in fine-tuning. "auto": adversarial where there are at least as many
         unlabelled as labelled rows.
     radius : float or None, default=None
-        How far the adversary may move a row, as the network sees it. None: 0.275 of the root mean square distance of
-        rows from their mean (2.0 for MNIST).
-    entropy : float, default=0.0
-        Weight of the entropy of the network's answers, which adversarial fine-tuning then lowers too. With few labels
-        it may settle on a wrong answer early, so it is off unless asked for.
+        How far the adversary may move a row, as the network sees it. None: 0.366 of the median distance from a row to
+        its nearest other row (about 2 for MNIST).
+    entropy : float, default=1.0
+        Weight of the entropy of the network's answers, which adversarial fine-tuning lowers too.
     pass_up : {"mean", "sample"}, default="mean"
         What a layer hands to the next in pre-training.
     validation_fraction : float, default=0.0
@@ -88,7 +87,7 @@ class DBNClassifier(ClassifierMixin, DeepBelief):
     network_ : lamina.MLP
         The fine-tuned network.
     history_ : list of lamina.History
-        One per layer, then one per phase of fine-tuning: supervised, adversarial.
+        One per layer, then that of fine-tuning.
     visible_ : str
         "bernoulli" or "gaussian".
     semi_supervised_ : str
@@ -127,7 +126,7 @@ class DBNClassifier(ClassifierMixin, DeepBelief):
         weight_decay: float = 1e-4,
         semi_supervised: str = "auto",
         radius: float | None = None,
-        entropy: float = 0.0,
+        entropy: float = 1.0,
         pass_up: str = "mean",
         validation_fraction: float = 0.0,
         patience: int | None = None,
@@ -207,49 +206,42 @@ class DBNClassifier(ClassifierMixin, DeepBelief):
             raise LabelError(f"{len(labelled)} labelled rows are too few to keep some aside: leave patience out")
         y = torch.from_numpy(codes)
         validation = (rows[watched], y[watched]) if len(watched) else None
-        self.network_ = self._network(len(self.classes_), random)
+        self.network_ = self._begin(len(self.classes_), adversarial, random)
         common: dict[str, Any] = {
             "batch_size": self.batch_size,
             "learning_rate": self._rate(),
             "weight_decay": self.weight_decay,
         }
         common |= {"validation": validation, "patience": self.patience}
-        for method, epochs in self._phases(len(rows), len(learnt)):
-            history = fine_tune(
-                self.network_,
-                rows[learnt],
-                y[learnt],
-                rows if method == "adversarial" else None,
-                method=method,
-                epochs=epochs,
-                radius=_spread(rows) * RADIUS if self.radius is None else self.radius,
-                entropy=self.entropy,
-                random_state=random.child("fine-tuning", method),
-                callbacks=progress(self.verbose, f"DBNClassifier: {method} fine-tuning"),
-                **common,
-            )
-            self.history_.append(history)
-
-    def _phases(self, n_rows: int, n_labelled: int) -> list[tuple[str, int]]:
-        """Method and passes of each phase: the adversary begins on a network that has learnt the labels."""
-        if self.semi_supervised_ == "none":
-            return [("supervised", self._fine_tune_epochs(n_labelled))]
-        epochs = self._fine_tune_epochs(n_rows, adversarial=True)
-        steps = epochs * -(-n_rows // self.batch_size)
-        first = at_least_steps(FINE_TUNE_EPOCHS, FINE_TUNE_STEPS, n_labelled, self.batch_size)
-        return [("supervised", min(first, steps // -(-n_labelled // self.batch_size))), ("adversarial", epochs)]
+        method = "adversarial" if adversarial else "supervised"
+        history = fine_tune(
+            self.network_,
+            rows[learnt],
+            y[learnt],
+            rows if adversarial else None,
+            method=method,
+            epochs=self._fine_tune_epochs(len(rows) if adversarial else len(learnt), adversarial),
+            radius=adversarial_radius(rows, random) if adversarial and self.radius is None else self.radius or 1.0,
+            entropy=self.entropy,
+            random_state=random.child("fine-tuning", method),
+            callbacks=progress(self.verbose, f"DBNClassifier: {method} fine-tuning"),
+            **common,
+        )
+        self.history_.append(history)
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probability of each class of ``classes_`` for rows ``X`` (n_rows, n_features): (n_rows, n_classes)."""
         return self._through(lambda network, x: torch.softmax(network(x), 1), X).astype(self.dtype)
 
+    def _begin(self, n_classes: int, adversarial: bool, random: Random) -> MLP:
+        """The network that fine-tuning begins with: the stack's own units, or rectified ones at the same filters."""
+        if not adversarial:
+            return self._network(n_classes, random)
+        network = rectified_classifier(self.stack_, n_classes, random_state=random.child("head"))
+        network.dropout, network.input_dropout = self.dropout, self.input_dropout
+        return network
+
     def predict(self, X: Any) -> np.ndarray:
         """The most probable class for rows ``X`` (n_rows, n_features): (n_rows,)."""
         best = self.predict_proba(X).argmax(1)
         return self.classes_[best]
-
-
-def _spread(rows: Tensor) -> float:
-    """Root mean square distance of rows from their mean; 1 where all rows are equal."""
-    spread = float(rows.var(0, correction=0).sum().sqrt())
-    return spread if spread > 0 else 1.0

@@ -31,8 +31,7 @@ def classifier(
     """A network whose hidden layers compute exactly ``stack.encode``, with a fresh softmax head of ``n_classes``.
 
     A Gaussian visible side's 1/σ² is folded into the first weights. The head starts at 0, so that the first steps of
-    fine-tuning do not send random errors down into the trained layers (Hinton, Osindero, Teh 2006, section 6.2,
-    train the head first for the same reason).
+    fine-tuning do not send random errors down into the trained layers.
     """
     activation = _common_activation(stack)
     first = next(stack.parameters())

@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional
 
 from lamina.core.checks import check_device, check_matrix, check_number
-from lamina.core.errors import RunFolderError, SettingError
+from lamina.core.errors import DataError, RunFolderError, SettingError
 from lamina.data import DataSet, load, names, read
 from lamina.frontends.scaling import Scaling, scale_rows
 from lamina.metrics import error_rate
@@ -30,7 +30,7 @@ class Run:
     model: Any
     scaling: Scaling
     classes: tuple[str, ...]
-    shape: tuple[int, ...]
+    feature_names: tuple[str, ...] | None
     device: torch.device
 
 
@@ -47,8 +47,9 @@ def open_finished(folder: str | Path, *, device: str | None = None, part: str = 
     place = check_device(device)
     extra = read_description(folder / part)["extra"]
     model = load_model(folder / part).to(place)
-    shape = tuple(extra.get("shape", ()))
-    return Run(folder, model, read_scaling(folder), tuple(extra.get("classes", ())), shape, place)
+    names = extra.get("feature_names")
+    classes = tuple(extra.get("classes", ()))
+    return Run(folder, model, read_scaling(folder), classes, None if names is None else tuple(names), place)
 
 
 def open_rows(data: str, *, label: str | None = None) -> DataSet:
@@ -62,8 +63,23 @@ def open_rows(data: str, *, label: str | None = None) -> DataSet:
 
 
 def _scaled(run: Run, dataset: DataSet) -> Any:
-    check_matrix(dataset.X, name=f"the rows of {dataset.name}", n_features=len(run.scaling.shift))
-    return scale_rows(dataset.X, run.scaling)
+    X = dataset.X
+    if run.feature_names and dataset.feature_names and run.feature_names != dataset.feature_names:
+        X = X[:, _columns(run.feature_names, dataset.feature_names, dataset.name)]
+    check_matrix(X, name=f"the rows of {dataset.name}", n_features=len(run.scaling.shift))
+    return scale_rows(X, run.scaling)
+
+
+def _columns(wanted: tuple[str, ...], given: tuple[str, ...], name: str) -> list[int]:
+    """Positions of the columns that the run learnt from: tables are matched by name, other columns are left out."""
+    place = {column: k for k, column in enumerate(given)}
+    missing = [column for column in wanted if column not in place]
+    if missing:
+        raise DataError(
+            f"{name} lacks {len(missing)} column(s) that the run learnt from ({', '.join(missing[:5])}); expected all of "
+            f"them, by name"
+        )
+    return [place[column] for column in wanted]
 
 
 def predict(folder: str | Path, data: str, *, label: str | None = None, device: str | None = None) -> dict:
@@ -99,7 +115,9 @@ def _error(run: Run, dataset: DataSet, predicted: np.ndarray) -> float | None:
     return error_rate(true, predicted[known])
 
 
-def encode(folder: str | Path, data: str, *, layer: int | None = None, device: str | None = None) -> np.ndarray:
+def encode(
+    folder: str | Path, data: str, *, layer: int | None = None, label: str | None = None, device: str | None = None
+) -> np.ndarray:
     """Codes (n, n_hidden) of the layers learnt without labels; ``layer`` counts from 1, the top one unless given."""
     run = open_finished(folder, device=device, part="stack")
     stack: Stack = run.model
@@ -107,7 +125,7 @@ def encode(folder: str | Path, data: str, *, layer: int | None = None, device: s
         check_number("--layer", layer, low=1, high=len(stack), integer=True)
     depth = layer or len(stack)
     like = next(stack.parameters())
-    X = _scaled(run, open_rows(data))
+    X = _scaled(run, open_rows(data, label=label))
     codes = encode_rows(lambda x: stack.encode(x.to(like), depth), X, stack.sizes[depth - 1])
     return codes.cpu().numpy() if hasattr(codes, "cpu") else np.asarray(codes)
 

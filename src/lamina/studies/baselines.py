@@ -82,15 +82,19 @@ def network_without_pretraining(task: Task) -> tuple[MLP, dict]:
     """The same layer sizes from random weights: ReLU, He initial values, dropout, Adam; settings chosen by held-out
     error among `NETWORK_CANDIDATES`. Returns the network and what was chosen."""
     errors = [0.0, 1e-12, 2e-12]
-    steps = min(task.plan.supervised_steps, max(task.plan.trial_steps, task.plan.supervised_steps // 5))
     for fold, (train, held_out) in enumerate(folds(task)):
         part = task.only(train, task.seed + 1 + fold)
         for k, settings in enumerate(NETWORK_CANDIDATES):
-            network = _train_from_scratch(part, settings, steps)
+            network = _train_from_scratch(part, settings, trial_steps(task))
             predicted = predict_codes(network, task.X_labelled[held_out])
             errors[k] += error_rate(task.y[held_out], predicted)
     chosen = NETWORK_CANDIDATES[int(np.argmin(errors))]
     return _train_from_scratch(task, chosen, task.plan.supervised_steps), dict(chosen)
+
+
+def trial_steps(task: Task) -> int:
+    """Steps of supervised training that a choice of settings takes: a fifth, but enough to tell settings apart."""
+    return min(task.plan.supervised_steps, max(task.plan.trial_steps, task.plan.supervised_steps // 5))
 
 
 def _train_from_scratch(task: Task, settings: dict, steps: int) -> MLP:

@@ -7,7 +7,6 @@ piece is kept, so that a run that was killed goes on where it was.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -31,7 +30,7 @@ from lamina.studies.preparation import Prepared, open_data, prepare
 from lamina.studies.recorder import Listener, Recorder
 from lamina.studies.run_folder import open_run, write_records, write_scaling
 from lamina.studies.task import Task
-from lamina.training import ContrastiveDivergence, pretrain, warm_momentum
+from lamina.training import ContrastiveDivergence, History, pretrain, warm_momentum
 from lamina.training.greedy import default_learning_rate
 from lamina.units import Bernoulli, Gaussian
 
@@ -46,6 +45,18 @@ METHODS = (
     ("logistic regression", None, "on the raw input"),
     ("pca + svm", None, "up to 50 principal directions, RBF kernel"),
 )
+
+
+# baselines that no seed changes once all labels are drawn: fitted once, whatever the repeats
+SEEDLESS = ("logistic regression", "pca + svm")
+
+
+CAPTIONS = {
+    "code_2d": "t-SNE of the top code of held-out rows; the layers never saw a label.",
+    "samples": "1,000 steps of Gibbs sampling in the top layer, begun at training rows, then means downward.",
+    "confusion": "First draw of labels, main method.",
+    "mistakes": "First draw of labels, main method.",
+}
 
 
 @dataclass(frozen=True)
@@ -169,9 +180,7 @@ class _Study:
     def stack(self, seed: int) -> Stack:
         """Layers learnt from all training rows with ``seed``: made once."""
         if seed not in self.stacks:
-            began = perf_counter()
             self.stacks[seed] = self._pretrain(seed)
-            self.seconds_of_stack[seed] = perf_counter() - began
         return self.stacks[seed]
 
     def _pretrain(self, seed: int) -> Stack:
@@ -180,23 +189,24 @@ class _Study:
         layers = [RBM(first if k == 0 else n, m) for k, (n, m) in enumerate(pairwise(sizes))]
         stack = Stack(layers)
         names = [f"layer {k + 1}: {n}-{m}" for k, (n, m) in enumerate(pairwise(sizes))]
-        with self.recorder.timed(f"learning {len(layers)} layers without labels (seed {seed})"):
-            histories = pretrain(
-                stack,
-                self.data.X,
-                lambda k: ContrastiveDivergence(sample_visible=False),
-                epochs=self.plan.pretrain_epochs,
-                batch_size=self.plan.batch_size,
-                learning_rate=[
-                    _falling_rate(layer, e) for layer, e in zip(layers, self.plan.pretrain_epochs, strict=True)
-                ],
-                momentum=warm_momentum(min(self.plan.pretrain_epochs)),
-                weight_decay=2e-4,
-                random_state=Random(seed).child("pre-training"),
-                device=self.options.device,
-                checkpoint=self.folder / "checkpoint" / f"layers-seed-{seed}",
-                callbacks=lambda k: self.recorder.callbacks(names[k]),
-            )
+        histories = pretrain(
+            stack,
+            self.data.X,
+            lambda k: ContrastiveDivergence(sample_visible=False),
+            epochs=self.plan.pretrain_epochs,
+            batch_size=self.plan.batch_size,
+            learning_rate=[_falling_rate(layer, e) for layer, e in zip(layers, self.plan.pretrain_epochs, strict=True)],
+            momentum=warm_momentum(min(self.plan.pretrain_epochs)),
+            weight_decay=2e-4,
+            random_state=Random(seed).child("pre-training"),
+            device=self.options.device,
+            checkpoint=self.folder / "checkpoint" / f"layers-seed-{seed}",
+            callbacks=lambda k: self.recorder.callbacks(names[k]),
+        )
+        # The loop's own seconds, which a checkpoint keeps: the same whether or not the run was resumed.
+        self.seconds_of_stack[seed] = sum(history.seconds for history in histories)
+        stage = f"learning {len(layers)} layers without labels, seed {seed}"
+        self.recorder.timing.append({"stage": stage, "seconds": self.seconds_of_stack[seed]})
         if seed == self.options.seed:
             for title, history in zip(names, histories, strict=True):
                 self.recorder.add(title, "pretrain", history)
@@ -224,6 +234,8 @@ class _Study:
         for draw in range(self.options.repeats):
             task = self.task(labels, draw)
             for name, _, _ in self._methods():
+                if labels == "all" and draw > 0 and name in SEEDLESS:
+                    continue
                 keep = first and draw == 0
                 document, arrays = self._piece(name, task, f"{labels}-{draw}-{name}", keep)
                 found.setdefault(name, []).append(document)
@@ -236,41 +248,44 @@ class _Study:
         return [m for m in METHODS if m[1] is None or wanted in ("all", m[1])]
 
     def _piece(self, name: str, task: Task, key: str, keep: bool) -> Piece:
-        def work() -> Piece:
-            with self.recorder.timed(f"{name}, draw of {len(task.y)} labels, seed {task.seed}"):
-                return self._do(name, task, key, keep)
-
-        return self.memo(key, work)
+        document, arrays = self.memo(key, lambda: self._do(name, task, key, keep))
+        stage = f"{name}, {len(task.y)} labels, seed {task.seed}"
+        self.recorder.timing.append({"stage": stage, "seconds": document["seconds"]})
+        if keep and document["history"]:
+            self.recorder.add(document["title"], "finetune", History.from_dict(document["history"]))
+        return document, arrays
 
     def _do(self, name: str, task: Task, key: str, keep: bool) -> Piece:
         began = perf_counter()
-        choice: list[dict] = []
-        fitted: Any
-        if name == "lamina":
-            way, choice = protocols.choose_fine_tuning(task)
-            checkpoint = self.folder / "checkpoint" / f"fine-tuning-{key}".replace(" ", "-")
-            title = f"fine-tuning ({way}, {len(task.y)} labels, seed {task.seed})"
-            fitted, history = protocols.fine_tuned(
-                task, way, checkpoint=checkpoint, callbacks=self.recorder.callbacks(title)
-            )
-            detail: dict = {"way": way}
-            if keep:
-                self.recorder.add(f"fine-tuning: {way}", "finetune", history)
-        elif name == "frozen features":
-            fitted, detail = protocols.frozen_features(task)
-        elif name == "without pre-training":
-            fitted, detail = baselines.network_without_pretraining(task)
-        else:
-            make: Callable[[Task], Any] = (
-                baselines.logistic_regression if name == "logistic regression" else baselines.pca_svm
-            )
-            fitted, detail = make(task), {}
-        seconds = perf_counter() - began
+        fitted, about = self._fit(name, task, key)
+        predicted = _predict(fitted, self.data.X_test)
         if keep and name == self._methods()[0][0] and isinstance(fitted, MLP):
             save(fitted, self.folder, self._about())
-        predicted = _predict(fitted, self.data.X_test)
-        document = {"error": self._error(predicted), "seconds": seconds, "detail": detail, "choice": choice}
+        document = {"choice": [], "history": None, "title": "", "detail": {}, **about}
+        document |= {"error": self._error(predicted), "seconds": perf_counter() - began}
         return document, {"predicted": predicted}
+
+    def _fit(self, name: str, task: Task, key: str) -> tuple[Any, dict]:
+        """The fitted method ``name`` and what is worth keeping of how it came about."""
+        if name == "lamina":
+            return self._fine_tune(task, key)
+        if name == "frozen features":
+            fitted, detail = protocols.frozen_features(task)
+            return fitted, {"detail": detail}
+        if name == "without pre-training":
+            fitted, detail = baselines.network_without_pretraining(task)
+            return fitted, {"detail": detail}
+        if name == "logistic regression":
+            return baselines.logistic_regression(task), {}
+        return baselines.pca_svm(task), {}
+
+    def _fine_tune(self, task: Task, key: str) -> tuple[MLP, dict]:
+        way, choice = protocols.choose_fine_tuning(task)
+        checkpoint = self.folder / "checkpoint" / f"fine-tuning-{key}".replace(" ", "-")
+        title = f"fine-tuning: {way}"
+        callbacks = self.recorder.callbacks(f"{title}, {len(task.y)} labels, seed {task.seed}")
+        network, history = protocols.fine_tuned(task, way, checkpoint=checkpoint, callbacks=callbacks)
+        return network, {"detail": {"way": way}, "choice": choice, "title": title, "history": history.to_dict()}
 
     def _error(self, predicted: np.ndarray) -> float | None:
         y = self.data.y_test
@@ -282,7 +297,7 @@ class _Study:
         errors = [p["error"] for p in pieces]
         known = None not in errors
         over = spread(errors) if known else None
-        shared = self.seconds_of_stack.get(self.options.seed, 0.0) if name in ("lamina", "frozen features") else 0.0
+        shared = float(np.mean(list(self.seconds_of_stack.values()))) if name in ("lamina", "frozen features") else 0.0
         ways = sorted({p["detail"]["way"] for p in pieces if "way" in p["detail"]})
         return {
             "name": name,
@@ -303,7 +318,13 @@ class _Study:
 
     def _about(self) -> dict:
         dataset = self.data.dataset
-        return {"classes": list(dataset.classes), "shape": list(dataset.shape), "data": dataset.name}
+        names = dataset.feature_names
+        return {
+            "classes": list(dataset.classes),
+            "shape": list(dataset.shape),
+            "data": dataset.name,
+            "feature_names": None if names is None else list(names),
+        }
 
     def _document(self, results: list[dict], choice: list[dict], curve: list[dict]) -> dict:
         dataset, options = self.data.dataset, self.options
@@ -333,6 +354,7 @@ class _Study:
             "seed": options.seed,
             "timing": self.recorder.timing,
             "memory": {"peak_mb": peak_megabytes()},
+            "captions": CAPTIONS,
             "notes": self._notes(),
             "warnings": list(self.data.warnings),
         }

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lamina.core.checks import check_matrix, constant_columns
-from lamina.core.errors import DataError, LabelError
+from lamina.core.errors import DataError, LabelError, SettingError
 from lamina.data import DataSet, duplicates_across, load, names, read, split
 from lamina.frontends.scaling import Scaling, choose_scaling, scale_rows
 
@@ -54,13 +54,25 @@ def open_data(
     named = data in names() and not Path(data).exists()
     if named or (not Path(data).exists() and not Path(data).suffix and "/" not in data):
         dataset = load(data)
-        if test is not None and share is None:
-            raise DataError(f"--test {test!r} with the named data set {data!r}; expected a fraction or no --test")
+        _check_named(data, dataset, label, groups, test, share)
     else:
         dataset = read(data, label=label, groups=groups, test=test if share is None else share, seed=seed)
     if dataset.X_test is None and (share is not None or (dataset.y is not None and bool((dataset.y >= 0).any()))):
         dataset = split(dataset, share or TEST_SHARE, seed)
     return dataset
+
+
+def _check_named(
+    name: str, dataset: DataSet, label: str | None, groups: str | None, test: str | None, share: float | None
+) -> None:
+    """Refuse options that say how to read a file where the data set is known."""
+    for option, value in (("--label", label), ("--groups", groups)):
+        if value is not None:
+            raise SettingError(f"{option} {value!r} with the named data set {name!r}; expected it with a file only")
+    if test is not None and share is None:
+        raise SettingError(f"--test {test!r} with the named data set {name!r}; expected a fraction or no --test")
+    if test is not None and dataset.X_test is not None:
+        raise SettingError(f"--test {test} given, but {name} has an official test part; expected no --test")
 
 
 def _as_share(test: str | None) -> float | None:

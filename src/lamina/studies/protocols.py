@@ -5,8 +5,9 @@ protocol            what it does
 =================== =============================================================================================
 frozen              unsupervised layers stay as they are; a softmax head is fitted to their top code
 fine-tuned          unsupervised layers and head are trained whole, in one of three ways chosen on the N labels:
-                    *supervised* (labelled rows only), *label spreading* (labels spread over a neighbour graph
-                    of codes, then all rows that got one), *adversarial* (virtual adversarial training on all rows)
+                    *supervised* (back-propagation on labelled rows, dropout), *label spreading* (labels spread over
+                    a neighbour graph of codes, then all rows that got one), *adversarial* (rectified units that
+                    start at the layers' filters, virtual adversarial training on all rows)
 from scratch        the baseline `lamina.studies.baselines.network_without_pretraining`
 =================== =============================================================================================
 """
@@ -24,15 +25,14 @@ from lamina.core.random import Random
 from lamina.metrics import error_rate
 from lamina.models import MLP
 from lamina.models.convert import classifier, rectified_classifier
-from lamina.studies.baselines import epochs_for, predict_codes
+from lamina.studies.baselines import epochs_for, predict_codes, trial_steps
 from lamina.studies.task import Task, folds
-from lamina.training import History, encode_rows, falling, fine_tune, train_head
+from lamina.training import History, adversarial_radius, encode_rows, falling, fine_tune, train_head
 
 HEAD_DECAYS = (1e-5, 1e-4, 1e-3, 1e-2)
 SPREAD_ROWS = 10_000  # rows in the neighbour graph: its time grows with their square
 NEIGHBOURS = 7
 DROPOUT = {"dropout": 0.3, "input_dropout": 0.2}  # supervised fine-tuning of pre-trained layers
-RADIUS_SHARE = 0.35  # the adversarial radius, as a share of the typical distance between neighbouring rows
 
 
 def codes_of(task: Task) -> Any:
@@ -75,7 +75,8 @@ def _with_head(task: Task, decay: float) -> MLP:
 
 def candidates(task: Task) -> list[str]:
     """Ways to fine-tune that make sense for this task, the one preferred at equal held-out error first."""
-    return ["adversarial", "label spreading", "supervised"] if task.has_unlabelled else ["supervised"]
+    ways = ["adversarial", "label spreading", "supervised"]
+    return ways if task.has_unlabelled else ["adversarial", "supervised"]
 
 
 def choose_fine_tuning(task: Task) -> tuple[str, list[dict]]:
@@ -112,8 +113,9 @@ def fine_tuned(
     X, y = task.X_labelled, task.y
     if way == "adversarial":
         network = rectified_classifier(task.stack, task.n_classes, random_state=random)
-        steps = task.plan.trial_steps if trial else task.plan.adversarial_steps
-        epochs = epochs_for(steps, len(task.X), task.plan.batch_size)
+        steps = task.plan.adversarial_steps // (4 if trial else 1)
+        common["batch_size"] = task.plan.adversarial_batch
+        epochs = epochs_for(steps, len(task.X), task.plan.adversarial_batch)
         history = fine_tune(
             network,
             X,
@@ -121,31 +123,19 @@ def fine_tuned(
             task.X,
             method="adversarial",
             epochs=epochs,
-            learning_rate=falling(1e-3, epochs),
-            radius=adversarial_radius(task),
+            learning_rate=falling(2e-3, epochs),
+            radius=adversarial_radius(task.X, random),
             **common,
         )
         return network, history
     network = classifier(task.stack, task.n_classes, random_state=random)
     network.dropout, network.input_dropout = DROPOUT["dropout"], DROPOUT["input_dropout"]
-    steps = min(task.plan.trial_steps, task.plan.supervised_steps) if trial else task.plan.supervised_steps
+    steps = trial_steps(task) if trial else task.plan.supervised_steps
     if way == "label spreading":
         X, y = spread_labels(task)
     epochs = epochs_for(steps, len(y), task.plan.batch_size)
     history = fine_tune(network, X, y, epochs=epochs, learning_rate=falling(1e-3, epochs), **common)
     return network, history
-
-
-def adversarial_radius(task: Task) -> float:
-    """ε from the data: a share of the median distance from a row to its nearest other row among 2,000 rows.
-
-    No label is looked at. A row moved that far is still nearer to itself than to any neighbour.
-    """
-    rows = np.random.default_rng(task.seed).permutation(len(task.X))[:2000]
-    sample = torch.from_numpy(np.asarray(task.X[np.sort(rows)], dtype=np.float32))
-    distances = torch.cdist(sample, sample)
-    distances.fill_diagonal_(float("inf"))
-    return max(1e-3, RADIUS_SHARE * float(distances.min(1).values.median()))
 
 
 def spread_labels(task: Task) -> tuple[np.ndarray, np.ndarray]:

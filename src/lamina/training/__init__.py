@@ -2,7 +2,7 @@
 
 from lamina.training.back_propagation import BackPropagation, FullBackPropagation
 from lamina.training.contrastive_divergence import ContrastiveDivergence
-from lamina.training.finetune import falling, fine_tune, train_head
+from lamina.training.finetune import adversarial_radius, falling, fine_tune, train_head
 from lamina.training.greedy import encode_rows, pretrain
 from lamina.training.history import EpochRecord, History
 from lamina.training.loop import fit
@@ -24,6 +24,7 @@ __all__ = [
     "Schedule",
     "StatisticsRule",
     "VirtualAdversarial",
+    "adversarial_radius",
     "encode_rows",
     "falling",
     "fine_tune",

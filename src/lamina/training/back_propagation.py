@@ -16,7 +16,7 @@ from torch.nn import functional
 from lamina.core.checks import check_number
 from lamina.core.errors import SettingError, nearest_names
 from lamina.core.random import Random
-from lamina.training.rules import GradientRule, ObjectiveRule
+from lamina.training.rules import GradientRule, ObjectiveRule, Setting
 from lamina.training.sources import Batch
 
 LOSSES = {
@@ -53,6 +53,13 @@ class BackPropagation(GradientRule):
         _check_loss(loss)
         check_number("frozen", frozen, low=0, integer=True)
         self.loss, self.frozen = loss, int(frozen)
+
+    def start(self, model: nn.Module, setting: Setting) -> None:
+        if getattr(model, "normalise", False) and setting.world.size > 1:
+            raise SettingError(
+                "batch normalisation takes its statistics from one process's rows; expected one process, or a network "
+                "without it (normalise=False)"
+            )
 
     def parameters(self, model: Any) -> list[nn.Parameter]:
         return [*model.W[self.frozen :], *model.b[self.frozen :]]

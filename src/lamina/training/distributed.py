@@ -25,6 +25,11 @@ class World:
     rank: int = 0
     size: int = 1
 
+    @property
+    def local_rank(self) -> int:
+        """This process's number on its own machine, as ``torchrun`` gives it."""
+        return int(os.environ.get("LOCAL_RANK", "0"))
+
     def slice(self, n: int) -> slice:
         """This process's part of ``n`` things: contiguous, sizes differing by at most one."""
         return slice(n * self.rank // self.size, n * (self.rank + 1) // self.size)

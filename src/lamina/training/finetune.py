@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lamina.core.errors import SettingError
-from lamina.core.random import Random
+from lamina.core.random import Random, as_random
 from lamina.models.networks import MLP
 from lamina.training.back_propagation import BackPropagation, FullBackPropagation
 from lamina.training.history import History
@@ -19,12 +19,25 @@ from lamina.training.loop import fit
 from lamina.training.schedules import Schedule
 from lamina.training.virtual_adversarial import VirtualAdversarial
 
+RADIUS_SHARE = 0.366  # of the distance between nearest rows: a row moved so far is still nearest to itself
 METHODS = ("supervised", "adversarial")
 
 
 def falling(learning_rate: float, epochs: int, hold: float = 0.5) -> Schedule:
     """``learning_rate`` for the share ``hold`` of the epochs, then a straight line down to a hundredth of it."""
     return Schedule(((hold * epochs, learning_rate), (float(epochs), learning_rate / 100)), linear=True)
+
+
+@torch.no_grad()
+def adversarial_radius(X: Any, random_state: int | Random | None = 0) -> float:
+    """A radius ε for virtual adversarial training from the rows alone: `RADIUS_SHARE` of the median distance from a row
+    to its nearest other row, among 2,000 rows. On MNIST this gives about 2, the value of Miyato et al. (2018)."""
+    order = as_random(random_state).child("radius").permutation(len(X))[:2000]
+    rows = np.sort(order)
+    sample = X[torch.from_numpy(rows)] if isinstance(X, Tensor) else torch.from_numpy(np.array(X[rows]))
+    distances = torch.cdist(sample, sample)
+    distances.fill_diagonal_(float("inf"))
+    return max(1e-3, RADIUS_SHARE * float(distances.min(1).values.median()))
 
 
 def fine_tune(
@@ -72,7 +85,9 @@ def fine_tune(
     if X_unlabelled is None:
         raise SettingError("method 'adversarial' needs rows without labels: pass X_unlabelled")
     dtype = next(network.parameters()).dtype
-    rule = VirtualAdversarial(_tensor(X, dtype), _tensor(y, torch.int64), radius=radius, entropy=entropy)
+    rule = VirtualAdversarial(
+        _tensor(X, dtype), _tensor(y, torch.int64), radius=radius, entropy=entropy, labelled_batch=max(100, batch_size)
+    )
     return fit(network, X_unlabelled, rule, **common)
 
 
@@ -104,5 +119,5 @@ def _tensor(array: Any, dtype: torch.dtype) -> Tensor:
     return (
         array.to(dtype)
         if isinstance(array, Tensor)
-        else torch.from_numpy(np.require(array, requirements="CW")).to(dtype)
+        else torch.from_numpy(np.require(array, requirements=["C", "W"])).to(dtype)
     )

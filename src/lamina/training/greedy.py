@@ -44,12 +44,14 @@ def encode_rows(encode: Callable[[Tensor], Tensor], X: Any, width: int, *, folde
     out: Any = None
     for start in range(0, len(X), CHUNK):
         chunk = X[start : start + CHUNK]
-        tensor = chunk if isinstance(chunk, Tensor) else torch.from_numpy(np.require(chunk, requirements="CW"))
+        tensor = chunk if isinstance(chunk, Tensor) else torch.from_numpy(np.require(chunk, requirements=["C", "W"]))
         code = encode(tensor)
         if out is None and big:
             handle, path = tempfile.mkstemp(suffix=".npy", dir=folder)
             os.close(handle)
             out = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(len(X), width))
+            if folder is None and os.name == "posix":
+                os.unlink(path)  # the map outlives the name, and nothing is left behind
         elif out is None:
             out = code.new_empty(len(X), width)
         out[start : start + len(code)] = code.cpu().numpy() if big else code
@@ -187,6 +189,8 @@ def _pass_up(layer: Any, data: Any, folder: str) -> Any:
     def batches() -> Any:
         for item in data() if callable(data) else data:
             rows = item[0] if isinstance(item, (tuple, list)) else item
-            yield encode(rows if isinstance(rows, Tensor) else torch.from_numpy(np.require(rows, requirements="CW")))
+            yield encode(
+                rows if isinstance(rows, Tensor) else torch.from_numpy(np.require(rows, requirements=["C", "W"]))
+            )
 
     return batches

@@ -64,8 +64,10 @@ def fit(
     """
     _check_settings(epochs, batch_size, weight_decay, patience, validation)
     place = check_device(device) if device is not None else next(model.parameters()).device
-    model.to(place)
     processes = world()
+    if place.type == "cuda" and place.index is None and processes.size > 1:
+        place = torch.device("cuda", processes.local_rank)  # one device per process
+    model.to(place)
     run = _Run(
         model=model,
         rule=rule,

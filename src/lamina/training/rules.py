@@ -6,7 +6,7 @@ kind            the rule supplies                            the loop does
 `GradientRule`  ``gradients``: one batch → ``.grad``         sum over processes, penalties, an optimiser step
 `StatisticsRule` ``accumulate``: sums over a pass;           sum over processes at the end of the pass
                 ``maximise``: new parameters from the sums
-`ObjectiveRule` ``closure``: objective and gradient over all L-BFGS or another optimiser that asks repeatedly
+`ObjectiveRule` ``objective``: a differentiable sum over     L-BFGS, which asks for it as often as it needs
                 rows
 =============== ============================================ =======================================================
 

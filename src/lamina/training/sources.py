@@ -167,7 +167,7 @@ def _finite(tensor: Tensor) -> Tensor:
 
 
 def _to_tensor(array: Any, device: torch.device, dtype: torch.dtype) -> Tensor:
-    tensor = array if isinstance(array, Tensor) else torch.from_numpy(np.require(array, requirements="CW"))
+    tensor = array if isinstance(array, Tensor) else torch.from_numpy(np.require(array, requirements=["C", "W"]))
     return tensor.to(device, torch.int64 if tensor.dim() == 1 and not tensor.is_floating_point() else dtype)
 
 

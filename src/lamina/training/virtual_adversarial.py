@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lamina.core.checks import check_number
-from lamina.core.errors import SettingError
 from lamina.core.random import Random
 from lamina.training.back_propagation import BackPropagation
 from lamina.training.rules import Setting
@@ -57,14 +56,10 @@ class VirtualAdversarial(BackPropagation):
         self.labelled_batch = min(int(labelled_batch), len(X))
 
     def start(self, model: nn.Module, setting: Setting) -> None:
+        super().start(model, setting)
         self.X = self.X.to(setting.device, setting.dtype)
         self.y = self.y.to(setting.device)
         self.world = setting.world
-        if getattr(model, "normalise", False) and setting.world.size > 1:
-            raise SettingError(
-                "batch normalisation takes its statistics from one process's rows; expected one process, or a network "
-                "without it (normalise=False)"
-            )
         self.labelled_random = setting.random.child("labelled rows")
 
     def gradients(self, model: Any, batch: Batch, step: int, random: Random) -> Mapping[str, Tensor]:

@@ -35,8 +35,9 @@ class MLP(nn.Module):
     """A perceptron with layer sizes ``sizes`` = (n_in, hidden ..., n_out).
 
     ``dropout`` is the probability to drop a hidden unit, ``input_dropout`` that of an input; ``normalise`` turns on
-    batch normalisation. Weights start by He et
-    al. (2015) for ReLU, N(0, 2/n_in), else by Glorot & Bengio (2010), U(±√(6/(n_in+n_out))); the head starts small.
+    batch normalisation. Weights start
+    by He et al. (2015) for ReLU, N(0, 2/n_in), the head and other activations by Glorot & Bengio (2010),
+    U(±√(6/(n_in + n_out))).
     """
 
     def __init__(
@@ -104,8 +105,8 @@ class MLP(nn.Module):
         mean, variance = getattr(self, f"running_mean_{k}"), getattr(self, f"running_variance_{k}")
         z = x @ self.W[k]
         if training and len(z) > 1:
-            kept = (mean, variance) if track else (None, None)
-            z = torch.nn.functional.batch_norm(z, *kept, training=True, momentum=TRACKING)
+            kept_mean, kept_variance = (mean, variance) if track else (None, None)
+            z = torch.nn.functional.batch_norm(z, kept_mean, kept_variance, training=True, momentum=TRACKING)
         else:
             z = torch.nn.functional.batch_norm(z, mean, variance, training=False)
         return z + self.b[k]
