@@ -15,3 +15,20 @@ def float64():
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(before)
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Studies that take a few steps where they would take thousands."""
+    from small_studies import make_quick
+
+    make_quick(monkeypatch.setattr)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """Runs of `lamina learn` that ended, by name: copy a folder before changing it."""
+    from small_studies import finish_runs
+
+    with pytest.MonkeyPatch.context() as patch:
+        return finish_runs(tmp_path_factory.mktemp("finished"), patch)

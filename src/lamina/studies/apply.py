@@ -76,8 +76,8 @@ def _columns(wanted: tuple[str, ...], given: tuple[str, ...], name: str) -> list
     missing = [column for column in wanted if column not in place]
     if missing:
         raise DataError(
-            f"{name} lacks {len(missing)} column(s) that the run learnt from ({', '.join(missing[:5])}); expected all of "
-            f"them, by name"
+            f"{name} lacks {len(missing)} column(s) that the run learnt from ({', '.join(missing[:5])}); expected all "
+            f"of them, by name"
         )
     return [place[column] for column in wanted]
 

@@ -80,7 +80,11 @@ def candidates(task: Task) -> list[str]:
 
 
 def choose_fine_tuning(task: Task) -> tuple[str, list[dict]]:
-    """The way with the lowest held-out error on the N labels after short trials, and what each gave."""
+    """The way to fine-tune, by held-out error on the N labels after short trials, and what each gave.
+
+    The preferred way is taken unless another's error is lower by more than one standard error of the preferred one's
+    (the one-standard-error rule of Breiman et al. 1984): fifty held-out rows cannot tell 16 % from 17 %.
+    """
     names = candidates(task)
     if len(names) == 1:
         return names[0], []
@@ -93,9 +97,18 @@ def choose_fine_tuning(task: Task) -> tuple[str, list[dict]]:
             network, _ = fine_tuned(part, name, trial=True)
             predicted = predict_codes(network, task.X_labelled[held_out])
             wrong[name] += int((predicted != task.y[held_out]).sum())
-    chosen = min(names, key=lambda name: wrong[name])
+    chosen = within_one_standard_error(wrong, asked)
     shown = [{"name": n, "cv_error": wrong[n] / asked if asked else None, "chosen": n == chosen} for n in names]
     return chosen, shown
+
+
+def within_one_standard_error(wrong: dict[str, int], asked: int) -> str:
+    """The first name of ``wrong`` (counts among ``asked`` rows) unless the best is better by over a standard error."""
+    preferred = next(iter(wrong))
+    best = min(wrong, key=lambda name: wrong[name])
+    share = wrong[preferred] / max(1, asked)
+    margin = float(np.sqrt(share * (1 - share) * asked))
+    return best if wrong[preferred] - wrong[best] > margin else preferred
 
 
 def fine_tuned(
@@ -113,7 +126,7 @@ def fine_tuned(
     X, y = task.X_labelled, task.y
     if way == "adversarial":
         network = rectified_classifier(task.stack, task.n_classes, random_state=random)
-        steps = task.plan.adversarial_steps // (4 if trial else 1)
+        steps = task.plan.adversarial_steps // (3 if trial else 1)
         common["batch_size"] = task.plan.adversarial_batch
         epochs = epochs_for(steps, len(task.X), task.plan.adversarial_batch)
         history = fine_tune(
