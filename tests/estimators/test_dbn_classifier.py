@@ -42,15 +42,25 @@ def test_unlabelled_rows_help_on_digits():
     assert np.mean(gains) > 0.05
 
 
-def test_the_adversary_begins_after_the_labels_are_learnt():
+def test_the_adversary_works_on_rectified_units_at_the_layers_filters():
     X, y = rows()
-    dbn = DBNClassifier(hidden=(8,), epochs_pretrain=2, epochs=3, random_state=0)
-    history = dbn.fit(X, np.where(np.arange(60) < 20, y, -1)).history_
-    assert [len(h) for h in history] == [2, 3, 3]
-    assert "training error" in history[1].names
-    assert "smoothness" in history[2].names
-    assert dbn._phases(n_rows=60_000, n_labelled=100) == [("supervised", 400), ("adversarial", 3)]
-    assert dbn.set_params(epochs=0)._phases(60_000, 100) == [("supervised", 0), ("adversarial", 0)]
+    few = np.where(np.arange(60) < 20, y, -1)
+    dbn = DBNClassifier(hidden=(8,), epochs_pretrain=2, epochs=3, random_state=0).fit(X, few)
+    assert [len(h) for h in dbn.history_] == [2, 3]
+    assert "smoothness" in dbn.history_[-1].names
+    assert dbn.network_.activation == "relu"
+    assert dbn.network_.normalise
+    begun = DBNClassifier(hidden=(8,), epochs_pretrain=2, epochs=0, random_state=0).fit(X, few)
+    W, filters = begun.network_.W[0].detach().numpy(), begun.stack_[0].W.detach().numpy()
+    cosine = (W * filters).sum(0) / np.linalg.norm(W, axis=0) / np.linalg.norm(filters, axis=0)
+    np.testing.assert_allclose(cosine, 1, atol=1e-5)
+
+
+def test_without_unlabelled_rows_the_network_is_the_stack_itself():
+    X, y = rows()
+    dbn = DBNClassifier(hidden=(8,), epochs_pretrain=2, epochs=3, random_state=0).fit(X, y)
+    assert "training error" in dbn.history_[-1].names
+    assert dbn.network_.activation == "sigmoid"
 
 
 class TestLabels:

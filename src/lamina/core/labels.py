@@ -19,8 +19,8 @@ from lamina.core.errors import LabelError
 
 
 class EncodedLabels(NamedTuple):
-    """codes (n,) int64, -1 = unlabelled; classes (n_classes,) sorted, of the type in which they were "
-    "given."""
+    """codes (n,) int64, -1 = unlabelled; classes (n_classes,) sorted, of the type in which they were
+    given."""
 
     codes: np.ndarray
     classes: np.ndarray

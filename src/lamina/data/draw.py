@@ -36,8 +36,8 @@ def draw_labels(y: np.ndarray, n: int | str, seed: int, groups: np.ndarray | Non
 
 
 def _rank_within(first: np.ndarray, second: np.ndarray, keys: np.ndarray) -> np.ndarray:
-    """Position (n,), from 0, of each row by `keys` among the rows that share its `first` and `second` "
-    "value."""
+    """Position (n,), from 0, of each row by `keys` among the rows that share its `first` and `second`
+    value."""
     cell = np.unique(first, return_inverse=True)[1] * (int(second.max()) + 1) + second
     order = np.lexsort((keys, cell))
     sizes = np.bincount(cell)

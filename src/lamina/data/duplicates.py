@@ -47,8 +47,8 @@ class Duplicates:
 def duplicates_across(
     X_train: np.ndarray, X_test: np.ndarray, tolerance: float = TOLERANCE, seed: int = 0
 ) -> Duplicates:
-    """Count the rows of `X_test` (n_test, n_features) that are also, or nearly, in `X_train` (n_train, "
-    "n_features)."""
+    """Count the rows of `X_test` (n_test, n_features) that are also, or nearly, in `X_train` (n_train,
+    n_features)."""
     exact = _equal_rows(X_train, X_test)
     left = np.setdiff1d(np.arange(len(X_test)), exact)
     train_rows = _evenly(np.arange(len(X_train)), MOST_TRAIN_ROWS)
@@ -122,8 +122,8 @@ def _near_rows(
 
 
 def _centre_and_scale(X: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation (n_features,) float32 of a sample; bytes share one unit, hence one "
-    "scale of 1."""
+    """Mean and standard deviation (n_features,) float32 of a sample; bytes share one unit, hence one
+    scale of 1."""
     sample = X[_evenly(rows, 2000)].astype(np.float64)
     sample[~np.isfinite(sample)] = np.nan
     known = np.maximum(np.isfinite(sample).sum(axis=0), 1)

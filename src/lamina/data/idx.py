@@ -12,8 +12,8 @@ from lamina.core.errors import FileFormatError
 
 
 def parse_idx(data: bytes, where: str) -> np.ndarray:
-    """The uint8 array in `data`, of the shape that its head states, read-only; FileFormatError if it is "
-    "not one."""
+    """The uint8 array in `data`, of the shape that its head states, read-only; FileFormatError if it is
+    not one."""
     if len(data) < 4 or data[:3] != b"\0\0\x08":
         raise FileFormatError(
             f"{where}: starts with {data[:4]!r}, expected an IDX file of bytes: delete it and load again"

@@ -25,8 +25,8 @@ TEN_DIGITS = tuple(str(digit) for digit in range(10))
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file of a data set: its name at the address, SHA-256 and size in bytes of its uncompressed "
-    "content."""
+    """A file of a data set: its name at the address, SHA-256 and size in bytes of its uncompressed
+    content."""
 
     name: str
     sha256: str
@@ -35,8 +35,8 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class NamedSet:
-    """An entry of the list: `parse` takes each file's path and uncompressed bytes, in the order of "
-    "`files`."""
+    """An entry of the list: `parse` takes each file's path and uncompressed bytes, in the order of
+    `files`."""
 
     name: str
     what: str
@@ -73,8 +73,8 @@ def load(name: str) -> DataSet:
 
 
 def locate(name: str) -> Path | None:
-    """The folder where all files of the data set lie, or None if some would have to be downloaded. Reads "
-    "nothing."""
+    """The folder where all files of the data set lie, or None if some would have to be downloaded. Reads
+    nothing."""
     entry = _entry(name)
     if not entry.files:
         package = find_spec("sklearn")
@@ -84,8 +84,8 @@ def locate(name: str) -> Path | None:
 
 
 def describe(name: str) -> dict[str, Any]:
-    """What the data set is: name, what, licence, addresses, files (name, sha256, size in bytes, path), "
-    "folder or None."""
+    """What the data set is: name, what, licence, addresses, files (name, sha256, size in bytes, path),
+    folder or None."""
     entry = _entry(name)
     folder = locate(name)
     files = []

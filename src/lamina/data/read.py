@@ -71,8 +71,8 @@ def _existing(path: str | Path) -> Path:
 
 
 def _test_option(test: str | Path | float | None) -> tuple[float | None, Path | None]:
-    """The fraction or the path that `test` means; a number written as text counts where no such file "
-    "exists."""
+    """The fraction or the path that `test` means; a number written as text counts where no such file
+    exists."""
     if test is None:
         return None, None
     if isinstance(test, str) and not Path(test).exists():

@@ -44,8 +44,8 @@ class Rows:
 
 
 def group_values(values: np.ndarray, where: str) -> np.ndarray:
-    """Groups as numbers or text, (n,); a blank group raises DataError, for its row could land on either "
-    "side."""
+    """Groups as numbers or text, (n,); a blank group raises DataError, for its row could land on either
+    side."""
     blank = blank_values(values)
     if blank.any():
         raise DataError(

@@ -81,8 +81,8 @@ def _rows_held_out(codes: np.ndarray, test: float, random: np.random.Generator, 
 def _groups_held_out(
     codes: np.ndarray, groups: np.ndarray, test: float, random: np.random.Generator, name: str
 ) -> np.ndarray:
-    """(n_rows,) bool: the set of whole groups, of a few random orders, whose classes come nearest to "
-    "`test`."""
+    """(n_rows,) bool: the set of whole groups, of a few random orders, whose classes come nearest to
+    `test`."""
     found, member = np.unique(groups, return_inverse=True)
     if len(found) < 2:
         raise DataError(f"{name}: one group ({found[0]!s}) cannot lie on both sides: expected two groups or more")
@@ -102,8 +102,8 @@ def _groups_held_out(
 
 
 def _choose_groups(counts: np.ndarray, test: float, order: np.ndarray) -> tuple[np.ndarray, float]:
-    """Add groups in this order while the classes' shares come nearer to `test`: (chosen, squared "
-    "distance)."""
+    """Add groups in this order while the classes' shares come nearer to `test`: (chosen, squared
+    distance)."""
     totals = counts.sum(axis=0)
     chosen = np.zeros(len(counts), dtype=bool)
     held, distance = np.zeros_like(totals), np.inf

@@ -141,8 +141,8 @@ def _first_and_last_line(path: Path) -> tuple[str, str]:
 
 
 def _is_heading(cells: list[str], options: list[str]) -> bool:
-    """A first line is a heading if no cell is a number, if a cell is a known name, or if it counts 0, 1, "
-    "2, ..."""
+    """A first line is a heading if no cell is a number, if a cell is a known name, or if it counts 0, 1,
+    2, ..."""
     numbers = [_is_number(cell) for cell in cells]
     words = {cell.lower() for cell, number in zip(cells, numbers, strict=True) if not number}
     names_a_column = words & {*LABEL_NAMES, "y", *(option.lower() for option in options)}
@@ -160,8 +160,8 @@ def _is_number(cell: str) -> bool:
 
 
 def _row_numbers(frame: Any, names: list[str]) -> int | None:
-    """Position 0 where a nameless first column counts 0, 1, 2, ...: row numbers that pandas wrote, no "
-    "feature."""
+    """Position 0 where a nameless first column counts 0, 1, 2, ...: row numbers that pandas wrote, no
+    feature."""
     nameless = names[0] in ("", "Unnamed: 0") and len(names) > 1
     return 0 if nameless and np.array_equal(frame[0].to_numpy(), np.arange(len(frame))) else None
 
