@@ -126,7 +126,7 @@ def fine_tuned(
     X, y = task.X_labelled, task.y
     if way == "adversarial":
         network = rectified_classifier(task.stack, task.n_classes, random_state=random)
-        steps = task.plan.adversarial_steps // (3 if trial else 1)
+        steps = task.plan.adversarial_steps // (6 if trial else 1)
         common["batch_size"] = task.plan.adversarial_batch
         epochs = epochs_for(steps, len(task.X), task.plan.adversarial_batch)
         history = fine_tune(
@@ -145,21 +145,21 @@ def fine_tuned(
     network.dropout, network.input_dropout = DROPOUT["dropout"], DROPOUT["input_dropout"]
     steps = trial_steps(task) if trial else task.plan.supervised_steps
     if way == "label spreading":
-        X, y = spread_labels(task)
+        X, y = spread_labels(task, SPREAD_ROWS // 2 if trial else SPREAD_ROWS)
     epochs = epochs_for(steps, len(y), task.plan.batch_size)
     history = fine_tune(network, X, y, epochs=epochs, learning_rate=falling(1e-3, epochs), **common)
     return network, history
 
 
-def spread_labels(task: Task) -> tuple[np.ndarray, np.ndarray]:
+def spread_labels(task: Task, most: int = SPREAD_ROWS) -> tuple[np.ndarray, np.ndarray]:
     """Rows and the labels that reach them over the neighbour graph of their codes (Zhou et al. 2004).
 
-    At most `SPREAD_ROWS` rows, the labelled ones among them; rows that no label reaches are left out.
+    At most ``most`` rows, the labelled ones among them; rows that no label reaches are left out.
     """
     from sklearn.semi_supervised import LabelSpreading
 
     others = np.setdiff1d(np.arange(len(task.X)), task.labelled)
-    few = np.random.default_rng(task.seed).permutation(others)[: max(0, SPREAD_ROWS - len(task.labelled))]
+    few = np.random.default_rng(task.seed).permutation(others)[: max(0, most - len(task.labelled))]
     rows = np.concatenate([task.labelled, np.sort(few)])
     X = np.asarray(task.X[rows])
     like = next(task.stack.parameters())
