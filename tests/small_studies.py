@@ -16,11 +16,12 @@ SMALL = ("--hidden", "12,8", "--epochs", "2", "--quiet")
 
 def make_quick(patch: Callable[..., None]) -> None:
     """Cut the steps of every study; ``patch`` has the signature of `setattr`."""
-    from lamina.studies import benchmark, defaults, pictures, protocols
+    from lamina.studies import benchmark, defaults, pictures, protocols, task
 
     patch(defaults, "supervised_steps", lambda n_labels: 8)
     patch(defaults, "adversarial_steps", lambda n_rows, n_labels: 8)
     patch(protocols, "HEAD_DECAYS", (1e-3, 1e-2))
+    patch(task, "FOLDS", 2)
     patch(pictures, "N_MAPPED", 30)
     patch(pictures, "SAMPLE_STEPS", 3)
     patch(benchmark, "STEPS", 2)

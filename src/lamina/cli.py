@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lamina.core.errors import Interrupted, LaminaError, SettingError
+from lamina.core.errors import FileFormatError, Interrupted, LaminaError, SettingError
 
 VERBS = {
     "learn": (
@@ -50,6 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except LaminaError as error:
         _say(f"lamina: {_one_line(error)}")
+        return 2
+    except OSError as error:
+        _say(f"lamina: {error.filename or 'a file'}: {error.strerror or error}; expected one to read or write")
         return 2
     except MemoryError:
         _say("lamina: out of memory; expected data that fit: pass a .npy file, which is read from disk, or fewer rows")
@@ -236,9 +239,14 @@ def _learn_options(options: argparse.Namespace, kind: Any) -> tuple[Any, str | N
         from lamina.studies.run_folder import read_settings
 
         settings = read_settings(Path(options.resume))
-        if settings.get("hidden") is not None:
-            settings["hidden"] = tuple(settings["hidden"])
-        return kind(**settings), options.resume
+        try:
+            hidden = None if settings["hidden"] is None else tuple(settings["hidden"])
+            return kind(**{**settings, "hidden": hidden}), options.resume
+        except (KeyError, TypeError):
+            raise FileFormatError(
+                f"{options.resume}/settings.json does not hold the options of 'lamina learn': it was altered; "
+                f"restore it"
+            ) from None
     if options.data is None:
         raise SettingError("no data given; expected a data set's name, a file or a folder: see 'lamina learn --help'")
     if options.resume and not options.out:

@@ -8,13 +8,13 @@ from importlib import import_module
 
 import numpy as np
 import pytest
-from small_studies import archive, unit_rows
 from torch import nn
 
 from lamina.core.storage import read_json
 from lamina.studies import LearnOptions, learn
 from lamina.studies.preparation import open_data, prepare
 from lamina.studies.recorder import Recorder
+from small_studies import archive, unit_rows
 
 study = import_module("lamina.studies.learn")  # the room's door has a function of that name
 

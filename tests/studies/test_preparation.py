@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from small_studies import archive, labelled_table, rows, unit_rows, write_table
 
 from lamina.core.errors import DataError, LabelError, SettingError, UnknownNameError
 from lamina.data import DataSet
 from lamina.studies.preparation import open_data, prepare
+from small_studies import archive, labelled_table, rows, unit_rows, write_table
 
 
 def dataset(X, y=None, classes=("a", "b", "c"), **more) -> DataSet:

@@ -16,14 +16,21 @@ def task(y, groups=None, seed=0) -> Task:
     return Task(np.zeros((3 * len(y), 2)), rows, y, groups, int(y.max()) + 1, None, None, seed, None)  # type: ignore[arg-type]
 
 
-def test_two_halves_in_which_every_label_is_held_out_once():
+def test_folds_in_which_every_label_is_held_out_once(monkeypatch):
+    monkeypatch.setattr(module, "FOLDS", 5)
     y = np.arange(30) % 3
     found = folds(task(y))
-    assert len(found) == 2
+    assert len(found) == 5
     assert sorted(np.concatenate([held_out for _, held_out in found])) == list(range(30))
     for train, held_out in found:
         assert not set(train) & set(held_out)
-        assert np.bincount(y[train]).tolist() == [5, 5, 5]
+        assert np.bincount(y[train]).tolist() == [8, 8, 8]
+
+
+def test_fewer_folds_where_a_class_has_fewer_labels(monkeypatch):
+    monkeypatch.setattr(module, "FOLDS", 5)
+    y = np.array([0] * 20 + [1] * 3)
+    assert [np.bincount(y[held_out], minlength=2)[1] for _, held_out in folds(task(y))] == [1, 1, 1]
 
 
 @pytest.mark.parametrize("y", [[0, 1], [0, 0, 0, 1], [0, 0, 1, 1, 2]])
@@ -35,7 +42,7 @@ def test_a_class_without_any_label_does_not_count():
     assert len(folds(task([0, 0, 2, 2]))) == 2
 
 
-def test_the_seed_decides_the_halves():
+def test_the_seed_decides_the_folds():
     y = np.arange(30) % 3
     one, same, other = (folds(task(y, seed=seed))[0][0].tolist() for seed in (0, 0, 1))
     assert one == same != other
@@ -60,9 +67,10 @@ def test_no_training_half_lacks_a_class_that_one_group_holds_alone():
     """Class 0 is one speaker's: with him held out, nothing could be fitted to the two classes."""
     y = np.repeat([0, 1, 1, 1, 1], 6)
     groups = np.repeat([0, 1, 2, 3, 4], 6)
-    for train, held_out in folds(task(y, groups)):
-        assert set(y[train]) == {0, 1}
-        assert len(held_out)
+    for seed in range(5):
+        for train, held_out in folds(task(y, groups, seed)):
+            assert set(y[train]) == {0, 1}
+            assert len(held_out)
 
 
 def test_one_held_out_fifth_where_labels_are_many(monkeypatch):
@@ -74,4 +82,4 @@ def test_one_held_out_fifth_where_labels_are_many(monkeypatch):
     assert (len(train), len(held_out)) == (40, 10)
     assert not set(train) & set(held_out)
     assert np.bincount(y[held_out]).tolist() == [2] * 5
-    assert len(folds(task(y[:49]))) == 2
+    assert len(folds(task(y[:49]))) == module.FOLDS

@@ -132,14 +132,19 @@ def test_matrices_take_the_models_type_and_labels_stay_whole_numbers(make, dtype
     assert batch.values[1].dtype == torch.int64
 
 
-def test_head_gives_the_first_rows_of_all_kinds_of_data():
+def test_spread_gives_evenly_spaced_rows_of_arrays():
+    source = as_source(numbered(25), 10, Random(0), CPU, torch.float32)
+    for n, expected in ((5, [0, 5, 10, 15, 20]), (2, [0, 12]), (100, list(range(25)))):
+        (rows,) = source.spread(n)
+        assert rows[:, 0].tolist() == expected
+
+
+def test_spread_gives_the_first_rows_of_an_iterable():
     X = numbered(25)
-    iterable = [X[:10], X[10:20], X[20:]]
-    for data in (X, iterable):
-        source = as_source(data, 10, Random(0), CPU, torch.float32)
-        for n in (4, 17, 100):
-            (head,) = source.head(n)
-            assert torch.equal(head[:, 0], torch.arange(min(n, 25)).float())
+    source = as_source([X[:10], X[10:20], X[20:]], 10, Random(0), CPU, torch.float32)
+    for n in (4, 17, 100):
+        (rows,) = source.spread(n)
+        assert torch.equal(rows[:, 0], torch.arange(min(n, 25)).float())
 
 
 def test_an_iterable_numbers_its_rows_and_skips_empty_batches():

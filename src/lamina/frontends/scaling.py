@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from lamina.core.checks import check_unit_interval, column_moments, value_range
-from lamina.core.errors import SettingError
+from lamina.core.errors import DataError, SettingError
 
+SLACK = 0.5  # how far scaled new rows may leave [0, 1]
 MATERIALISE = 2 << 30  # bytes: scaled copies up to this size are made, larger data are scaled as they are read
 
 
@@ -64,6 +65,23 @@ def scale_rows(X: Any, scaling: Scaling) -> Any:
     if X.shape[0] * X.shape[1] * 4 > MATERIALISE:
         return ScaledRows(X, scaling)
     return scaling.apply(X)
+
+
+def check_range(scaling: Scaling, X: Any, name: str) -> None:
+    """Raise `DataError` where rows for Bernoulli units, scaled, lie far outside [0, 1]: they are in another unit.
+
+    New rows may leave the training rows' range by a little, hence the slack of `SLACK`.
+    """
+    if scaling.units != "bernoulli":
+        return
+    low, high = value_range(X)
+    ends = scaling.apply(np.array([[low] * len(scaling.shift), [high] * len(scaling.shift)]))
+    if ends.min() < -SLACK or ends.max() > 1 + SLACK:
+        bottom, top = scaling.invert(np.array([[0.0] * len(scaling.shift), [1.0] * len(scaling.shift)]))
+        raise DataError(
+            f"{name} lie in [{low:g}, {high:g}]; expected [{bottom.min():g}, {top.max():g}], the range of the rows "
+            f"that the layers learnt from: give both in the same unit"
+        )
 
 
 def choose_scaling(X: Any, units: str = "auto", known_range: tuple[float, float] | None = None) -> Scaling:

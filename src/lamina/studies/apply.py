@@ -13,7 +13,7 @@ from torch.nn import functional
 from lamina.core.checks import check_device, check_matrix, check_number
 from lamina.core.errors import DataError, RunFolderError, SettingError
 from lamina.data import DataSet, load, names, read
-from lamina.frontends.scaling import Scaling, scale_rows
+from lamina.frontends.scaling import Scaling, check_range, scale_rows
 from lamina.metrics import error_rate
 from lamina.models import MLP, Stack
 from lamina.storage import load as load_model
@@ -67,6 +67,7 @@ def _scaled(run: Run, dataset: DataSet) -> Any:
     if run.feature_names and dataset.feature_names and run.feature_names != dataset.feature_names:
         X = X[:, _columns(run.feature_names, dataset.feature_names, dataset.name)]
     check_matrix(X, name=f"the rows of {dataset.name}", n_features=len(run.scaling.shift))
+    check_range(run.scaling, X, f"the rows of {dataset.name}")
     return scale_rows(X, run.scaling)
 
 

@@ -28,7 +28,7 @@ SVM_ROWS = 20_000  # an RBF-SVM's time grows with the square of its rows
 def logistic_regression(task: Task) -> Any:
     """Logistic regression on the raw input; C from five values."""
 
-    def make(C: float) -> Any:
+    def make(C: float, n_rows: int) -> Any:
         return LogisticRegression(C=C, max_iter=200)
 
     return _best_of([partial(make, C) for C in (0.001, 0.01, 0.1, 1.0, 10.0)], task, default=2)
@@ -36,10 +36,10 @@ def logistic_regression(task: Task) -> Any:
 
 def pca_svm(task: Task) -> Any:
     """PCA to at most 50 directions, standardised together, and an RBF-SVM; C from three values."""
-    width = int(min(50, len(task.labelled) // 2, task.X.shape[1]))
 
-    def make(C: float) -> Any:
-        return make_pipeline(PCA(max(1, width), random_state=task.seed), _CommonScale(), SVC(C=C))
+    def make(C: float, n_rows: int) -> Any:
+        width = max(1, min(50, n_rows // 2, task.X.shape[1]))
+        return make_pipeline(PCA(width, random_state=task.seed), _CommonScale(), SVC(C=C))
 
     return _best_of([partial(make, C) for C in (1.0, 10.0, 100.0)], task, default=1, most_rows=SVM_ROWS)
 
@@ -53,8 +53,11 @@ class _CommonScale(StandardScaler):
         return self
 
 
-def _best_of(makers: list[Callable[[], Any]], task: Task, default: int, most_rows: int | None = None) -> Any:
-    """The estimator with the lowest held-out error on the labelled rows, fitted to all of them."""
+def _best_of(makers: list[Callable[[int], Any]], task: Task, default: int, most_rows: int | None = None) -> Any:
+    """The estimator with the lowest held-out error on the labelled rows, fitted to all of them.
+
+    A maker is told the number of rows that its estimator will be fitted to.
+    """
     X, y = task.X_labelled, task.y
     if most_rows is not None and len(y) > most_rows:
         chosen = np.random.default_rng(task.seed).permutation(len(y))[:most_rows]
@@ -65,9 +68,9 @@ def _best_of(makers: list[Callable[[], Any]], task: Task, default: int, most_row
         for train, held_out in folds(task):
             train, held_out = train[:CHOOSE_AMONG], held_out[:CHOOSE_AMONG]
             for k, make in enumerate(makers):
-                fitted = make().fit(task.X_labelled[train], task.y[train])
+                fitted = make(len(train)).fit(task.X_labelled[train], task.y[train])
                 errors[k] += error_rate(task.y[held_out], fitted.predict(task.X_labelled[held_out]))
-        return makers[int(np.argmin(errors))]().fit(X, y)
+        return makers[int(np.argmin(errors))](len(y)).fit(X, y)
 
 
 # Settings for the network without pre-training: as many as Lamina tries for its own fine-tuning.

@@ -26,7 +26,7 @@ def gather(prepared: Prepared, stack: Stack, predicted: np.ndarray | None, seed:
     arrays |= _reconstructions(prepared, stack, seed)
     arrays["samples"] = _samples(prepared, stack, seed)
     arrays |= _code_map(prepared, stack, seed)
-    if predicted is not None and prepared.y_test is not None:
+    if predicted is not None and prepared.y_test is not None and (prepared.y_test >= 0).any():
         arrays |= _mistakes(prepared, predicted)
     return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
 
@@ -81,7 +81,8 @@ def _code_map(prepared: Prepared, stack: Stack, seed: int) -> dict[str, np.ndarr
     like = next(stack.parameters())
     codes = encode_rows(lambda x: stack.encode(x.to(like)), np.asarray(rows[chosen]), stack.n_hidden).cpu().numpy()
     perplexity = min(30.0, (len(chosen) - 1) / 3)
-    flat = TSNE(2, perplexity=perplexity, init="pca", random_state=seed, max_iter=500).fit_transform(codes)
+    start = "pca" if codes.shape[1] > 1 and codes.std() > 0 else "random"  # nothing to rotate in one direction
+    flat = TSNE(2, perplexity=perplexity, init=start, random_state=seed, max_iter=500).fit_transform(codes)
     shown = np.full(len(chosen), -1) if labels is None else labels[chosen]
     return {"code_2d": flat.astype(np.float32), "code_labels": shown.astype(np.int64)}
 

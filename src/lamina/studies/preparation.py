@@ -12,7 +12,7 @@ import numpy as np
 from lamina.core.checks import check_matrix, constant_columns
 from lamina.core.errors import DataError, LabelError, SettingError
 from lamina.data import DataSet, duplicates_across, load, names, read, split
-from lamina.frontends.scaling import Scaling, choose_scaling, scale_rows
+from lamina.frontends.scaling import Scaling, check_range, choose_scaling, scale_rows
 
 TEST_SHARE = 0.2  # of the rows, where neither the data set nor the user gives a test part
 
@@ -83,7 +83,7 @@ def _as_share(test: str | None) -> float | None:
     except ValueError:
         return None
     if not 0 < share < 1:
-        raise DataError(f"--test is {share:g}; expected a fraction between 0 and 1, or a file")
+        raise SettingError(f"--test is {share:g}; expected a fraction between 0 and 1, or a file")
     return share
 
 
@@ -100,6 +100,8 @@ def prepare(dataset: DataSet, *, units: str = "auto", constant: str = "refuse") 
     _check_labels(dataset)
     _check_constant(dataset, constant)
     scaling = choose_scaling(dataset.X, units, dataset.value_range)
+    if dataset.X_test is not None:
+        check_range(scaling, dataset.X_test, f"the test rows of {name}")
     return Prepared(
         dataset=dataset,
         scaling=scaling,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lamina.core.errors import RunFolderError
+from lamina.core.errors import FileFormatError, RunFolderError
 from lamina.core.storage import new_folder, plain, read_arrays, read_json, write_arrays, write_json
 from lamina.frontends.scaling import Scaling
 
@@ -36,7 +37,10 @@ def read_settings(folder: Path) -> dict:
     """What the run in ``folder`` was asked to do."""
     if not (folder / "settings.json").is_file():
         raise RunFolderError(f"{folder} is no run folder (no settings.json); expected one to resume: check the name")
-    return read_json(folder / "settings.json")
+    found = read_json(folder / "settings.json")
+    if not isinstance(found, dict):
+        raise FileFormatError(f"{folder / 'settings.json'} holds no settings: it was altered; restore it")
+    return found
 
 
 def _fresh(parent: Path, name: str) -> Path:
@@ -48,11 +52,14 @@ def _fresh(parent: Path, name: str) -> Path:
 
 def write_scaling(folder: Path, scaling: Scaling) -> None:
     """Keep the front-end beside the model: `predict` on new rows needs the same scaling."""
-    write_arrays(
-        folder / "scaling.safetensors",
-        {"shift": scaling.shift, "factor": scaling.factor},
-        {"units": scaling.units, "why": scaling.why},
-    )
+    metadata = {"units": scaling.units, "why": scaling.why, "sha256": _digest(scaling)}
+    write_arrays(folder / "scaling.safetensors", {"shift": scaling.shift, "factor": scaling.factor}, metadata)
+
+
+def _digest(scaling: Scaling) -> str:
+    """Checksum of all that a scaling holds."""
+    words = f"{scaling.units}\n{scaling.why}\n".encode()
+    return hashlib.sha256(words + scaling.shift.tobytes() + scaling.factor.tobytes()).hexdigest()
 
 
 def read_scaling(folder: Path) -> Scaling:
@@ -66,7 +73,12 @@ def read_scaling(folder: Path) -> Scaling:
         metadata: Any = file.metadata() or {}
     if set(arrays) != {"shift", "factor"} or "units" not in metadata:
         raise ModelFileError(f"{folder / 'scaling.safetensors'} holds no scaling: it was altered; restore it")
-    return Scaling(metadata["units"], arrays["shift"], arrays["factor"], metadata.get("why", ""))
+    scaling = Scaling(metadata["units"], arrays["shift"], arrays["factor"], metadata.get("why", ""))
+    if metadata.get("sha256") != _digest(scaling):
+        raise ModelFileError(
+            f"{folder / 'scaling.safetensors'} does not match its own checksum: it was altered; restore it"
+        )
+    return scaling
 
 
 def write_records(folder: Path, document: dict, arrays: dict[str, np.ndarray]) -> None:

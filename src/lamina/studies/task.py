@@ -64,7 +64,8 @@ def folds(task: Task) -> list[tuple[np.ndarray, np.ndarray]]:
 
     Three quarters of the labels train in each fold: what works with half of a hundred labels need not be what works
     with all of them. Fewer folds where a class has fewer labels, none where it has a single one: then nothing can be
-    held out, and choices fall to the defaults. Rows of one group stay on one side.
+    held out, and choices fall to the defaults. Rows of one group stay on one side; a split whose training side lacks
+    a class, because one group holds all of it, is left out.
     """
     smallest = np.bincount(task.y, minlength=task.n_classes)
     smallest = smallest[smallest > 0].min()
@@ -76,7 +77,9 @@ def folds(task: Task) -> list[tuple[np.ndarray, np.ndarray]]:
         if n_folds < 2:
             return []
         splitter: Any = StratifiedGroupKFold(n_folds, shuffle=True, random_state=task.seed)
-        return list(splitter.split(positions, task.y, task.groups))
+        splits = splitter.split(positions, task.y, task.groups)
+        n_present = len(np.unique(task.y))
+        return [(a, b) for a, b in splits if len(b) and len(np.unique(task.y[a])) == n_present]
     if len(positions) >= ONE_SPLIT:
         splitter = StratifiedShuffleSplit(1, test_size=0.2, random_state=task.seed)
     else:

@@ -115,7 +115,7 @@ def initialise_from(layer: Any, data: Any, random: Random) -> None:
     if hasattr(layer, "initialise"):
         device = next(layer.parameters()).device
         source = as_source(data, 1, random, device, next(layer.parameters()).dtype)
-        layer.initialise(random, source.head(MEAN_ROWS)[0].mean(0))
+        layer.initialise(random, source.spread(MEAN_ROWS)[0].mean(0))
 
 
 def pretrain(

@@ -129,7 +129,7 @@ class _Run:
 
     def prepare(self, data: Any, validation: Any) -> None:
         self.source: Source = as_source(data, self.batch_size, self.random, self.device, self.dtype)
-        self.monitored = self.source.head(MONITOR_ROWS)
+        self.monitored = self.source.spread(MONITOR_ROWS)
         self.validation = self._validation(validation)
         self.rule.check(self.model, self.monitored)
         setting = Setting(self.random.child("rule"), self.world, self.device, self.dtype, self.batch_size)
@@ -148,7 +148,7 @@ class _Run:
         if isinstance(validation, tuple) and not validation:
             raise DataError("the validation data are empty: expected an array or a tuple of arrays")
         source = as_source(validation, self.batch_size, self.random, self.device, self.dtype)
-        return source.head(1 << 40 if source.n_rows is not None else MONITOR_ROWS)
+        return source.spread(1 << 40 if source.n_rows is not None else MONITOR_ROWS)
 
     def _make_optimiser(self) -> torch.optim.Optimizer | None:
         if isinstance(self.rule, GradientRule):

@@ -53,7 +53,7 @@ class Rule(ABC):  # noqa: B024 - what is abstract differs between the three kind
         return list(model.parameters())
 
     def check(self, model: nn.Module, values: tuple[Tensor, ...]) -> None:  # noqa: B027
-        """Raise `DataError` where the first rows cannot be learnt from."""
+        """Raise `DataError` where rows of the data cannot be learnt from."""
 
     def state(self) -> dict[str, Tensor]:
         """Tensors that an exact resume needs beside weights and optimiser (chains)."""

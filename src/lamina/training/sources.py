@@ -105,9 +105,10 @@ class ArraySource:
             return array.index_select(0, rows)
         return _to_tensor(np.asarray(array[on_host.numpy()]), self.device, self.dtype)
 
-    def head(self, n: int) -> tuple[Tensor, ...]:
-        """The first ``n`` rows of every array, for monitors."""
-        rows = torch.arange(min(n, self.n_rows))
+    def spread(self, n: int) -> tuple[Tensor, ...]:
+        """``n`` evenly spaced rows of every array (all, in order, where there are fewer), for checks and monitors."""
+        n = min(n, self.n_rows)
+        rows = torch.arange(n) * self.n_rows // n
         return tuple(self._take(a, rows.to(self.device), rows) for a in self.arrays)
 
 
@@ -144,7 +145,7 @@ class IterableSource:
         if start == 0:
             raise DataError("the iterable gave 0 rows; expected at least one batch: was it used up before?")
 
-    def head(self, n: int) -> tuple[Tensor, ...]:
+    def spread(self, n: int) -> tuple[Tensor, ...]:
         """The first ``n`` rows of the first batches, for monitors, validation and initial values."""
         taken: list[tuple[Tensor, ...]] = []
         rows = 0

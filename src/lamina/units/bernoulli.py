@@ -36,3 +36,8 @@ class Bernoulli(Family):
 
     def check(self, X: Any, name: str = "the data") -> None:
         check_unit_interval(X, name=name)
+
+
+def as_family(units: int | Family) -> Family:
+    """A family as it is; an integer means that many Bernoulli units."""
+    return units if isinstance(units, Family) else Bernoulli(units)

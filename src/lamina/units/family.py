@@ -80,10 +80,3 @@ class Family(nn.Module, ABC):
 
     def extra_repr(self) -> str:
         return str(self.n)
-
-
-def as_family(units: int | Family) -> Family:
-    """A family as it is; an integer means that many Bernoulli units."""
-    from lamina.units.bernoulli import Bernoulli
-
-    return units if isinstance(units, Family) else Bernoulli(units)
