@@ -220,14 +220,14 @@ def _learn(options: argparse.Namespace, command: str) -> None:
         wanted, out=out, overwrite=options.overwrite, resume=bool(options.resume), listener=show, command=command
     )
     page = write_report(document["run"])
+    for warning in document["warnings"]:
+        _say(f"warning: {warning}")
     if options.json:
         _print_json(_learn_answer(document))
         return
     _print_results(document)
     if document["results"]:
         print(summary_sentence(read_records(document["run"])))
-    for warning in document["warnings"]:
-        _say(f"warning: {warning}")
     print(f"report: {page}")
 
 
@@ -267,7 +267,6 @@ def _learn_answer(document: dict) -> dict:
             {key: result[key] for key in ("name", "error_mean", "error_sd", "seconds")}
             for result in document["results"]
         ],
-        "warnings": document["warnings"],
     }
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from lamina.core.checks import check_device, check_number
-from lamina.core.errors import LabelError, SettingError, nearest_names
+from lamina.core.errors import DivergenceError, LabelError, SettingError, nearest_names
 from lamina.core.random import Random
 from lamina.data import draw_labels
 from lamina.metrics import error_rate, spread
@@ -189,20 +189,25 @@ class _Study:
         layers = [RBM(first if k == 0 else n, m) for k, (n, m) in enumerate(pairwise(sizes))]
         stack = Stack(layers)
         names = [f"layer {k + 1}: {n}-{m}" for k, (n, m) in enumerate(pairwise(sizes))]
-        histories = pretrain(
-            stack,
-            self.data.X,
-            lambda k: ContrastiveDivergence(sample_visible=False),
-            epochs=self.plan.pretrain_epochs,
-            batch_size=self.plan.batch_size,
-            learning_rate=[_falling_rate(layer, e) for layer, e in zip(layers, self.plan.pretrain_epochs, strict=True)],
-            momentum=warm_momentum(min(self.plan.pretrain_epochs)),
-            weight_decay=2e-4,
-            random_state=Random(seed).child("pre-training"),
-            device=self.options.device,
-            checkpoint=self.folder / "checkpoint" / f"layers-seed-{seed}",
-            callbacks=lambda k: self.recorder.callbacks(names[k]),
-        )
+        try:
+            histories = pretrain(
+                stack,
+                self.data.X,
+                lambda k: ContrastiveDivergence(sample_visible=False),
+                epochs=self.plan.pretrain_epochs,
+                batch_size=self.plan.batch_size,
+                learning_rate=[
+                    _falling_rate(layer, e) for layer, e in zip(layers, self.plan.pretrain_epochs, strict=True)
+                ],
+                momentum=warm_momentum(min(self.plan.pretrain_epochs)),
+                weight_decay=2e-4,
+                random_state=Random(seed).child("pre-training"),
+                device=self.options.device,
+                checkpoint=self.folder / "checkpoint" / f"layers-seed-{seed}",
+                callbacks=lambda k: self.recorder.callbacks(names[k]),
+            )
+        except DivergenceError as error:
+            raise DivergenceError(f"{self.recorder.title}: {error}") from None
         # The loop's own seconds, which a checkpoint keeps: the same whether or not the run was resumed.
         self.seconds_of_stack[seed] = sum(history.seconds for history in histories)
         stage = f"learning {len(layers)} layers without labels, seed {seed}"

@@ -22,10 +22,12 @@ class Recorder:
         self.folder, self.listener = folder, listener
         self.curves: list[dict] = []
         self.timing: list[dict] = []
+        self.title = ""  # of the call of the loop that was begun last
         self._lines: list[str] = []
 
     def callbacks(self, title: str) -> list[Any]:
         """Callbacks for one call of the loop: the user's progress display, if any."""
+        self.title = title
         return [] if self.listener is None else [self.listener(title)]
 
     def add(self, stage: str, kind: str, history: History) -> None:
