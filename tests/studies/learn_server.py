@@ -19,6 +19,7 @@ import traceback
 from pathlib import Path
 
 import torch
+
 from small_studies import SMALL, cli, make_quick
 
 MOST_ATTEMPTS = 60
@@ -72,7 +73,7 @@ def main() -> None:
     folder, data, generator = Path(sys.argv[1]), sys.argv[2], random.Random(int(sys.argv[3]))
     torch.set_num_threads(1)
     make_quick(setattr)
-    begin = ("learn", data, "--labels", 12, "--repeats", 2, *SMALL)
+    begin = ("learn", data, "--labels", 12, *SMALL)
     began = time.monotonic()
     assert forked(*begin, "--out", folder / "unbroken") == 0
     whole = time.monotonic() - began
@@ -80,7 +81,7 @@ def main() -> None:
     tally = {"killed": 0, "done": 0}
     for k in range(MOST_ATTEMPTS):
         arguments = ("learn", "--resume", run, "--quiet") if run.exists() else (*begin, "--out", run)
-        nth, seconds = generator.randint(REDONE + 1, REDONE + 5), 120.0
+        nth, seconds = generator.randint(REDONE + 2, REDONE + 8), 120.0
         if k % 3 == 2:
             nth, seconds = 0, generator.uniform(0.1, 0.7) * whole
         status = forked(*arguments, nth=nth, before=generator.random() < 0.5, seconds=seconds)

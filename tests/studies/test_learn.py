@@ -6,7 +6,6 @@ from importlib import import_module
 
 import numpy as np
 import pytest
-from small_studies import CLASSES, archive, rows, unit_rows, write_table
 
 from lamina.core.errors import DivergenceError, LabelError, RunFolderError, SettingError
 from lamina.core.storage import read_arrays, read_json
@@ -14,6 +13,7 @@ from lamina.models import MLP, Stack
 from lamina.report.records import read_records
 from lamina.storage import load
 from lamina.studies import LearnOptions, defaults, learn
+from small_studies import CLASSES, archive, rows, unit_rows, write_table
 
 study = import_module("lamina.studies.learn")
 ALL = ["lamina", "frozen features", "without pre-training", "logistic regression", "pca + svm"]

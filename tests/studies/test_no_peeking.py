@@ -14,6 +14,7 @@ from lamina.core.storage import read_json
 from lamina.studies import LearnOptions, learn
 from lamina.studies.preparation import open_data, prepare
 from lamina.studies.recorder import Recorder
+from lamina.studies.run_folder import read_scaling
 from small_studies import archive, unit_rows
 
 study = import_module("lamina.studies.learn")  # the room's door has a function of that name
@@ -50,11 +51,12 @@ def learnt(tmp_path, monkeypatch):
         out = tmp_path / name
         options = LearnOptions(str(data), labels=N_LABELS, hidden=(12, 8), epochs=2)
         document = learn(options, out=str(out))
+        scaling = read_scaling(out)
         pieces = sorted((out / "checkpoint" / "pieces").glob("*.json"))
         return {
             "network": (out / "model.safetensors").read_bytes(),
             "stack": (out / "stack" / "model.safetensors").read_bytes(),
-            "scaling": (out / "scaling.safetensors").read_bytes(),
+            "scaling": [array.tobytes() for array in (scaling.shift, scaling.factor)],
             "models": [_numbers(model) for model in fitted],
             "chosen": [{k: read_json(path)[k] for k in ("detail", "choice", "title")} for path in pieces],
             "choice": document["choice"],

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from small_studies import rows, unit_rows
 
 from lamina.models import RBM, Stack
 from lamina.studies import baselines, defaults, protocols
 from lamina.studies.protocols import candidates, choose_fine_tuning, fine_tuned, frozen_features, spread_labels
 from lamina.studies.task import Task
+from small_studies import rows, unit_rows
 
 
 def task(n=60, n_labels=12, X=None, groups=None, y=None) -> Task:
@@ -61,7 +61,7 @@ def test_frozen_features_keep_the_layers_in_the_network():
 
 
 def test_labels_spread_to_other_rows_and_given_ones_stay():
-    X, y = rows(90)
+    X = rows(90)[0]
     given = task(90, 12, X=1 / (1 + np.exp(-2 * X)))
     found, labels = spread_labels(given)
     assert len(found) == len(labels) > 60

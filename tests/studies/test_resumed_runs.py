@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_studies import SMALL, archive, cli
 
 from lamina.core.storage import read_arrays, read_json
 from lamina.studies.memo import Memo
 from lamina.training import progress
+from small_studies import SMALL, archive, cli
 
 HERE = Path(__file__).parent
 study = import_module("lamina.studies.learn")
@@ -24,7 +24,7 @@ study = import_module("lamina.studies.learn")
 
 def same(one: Path, other: Path) -> None:
     """Assert that two run folders hold the same model, choices, errors, curves and pictures."""
-    for name in ("model.safetensors", "model.json", "stack/model.safetensors", "scaling.safetensors"):
+    for name in ("model.safetensors", "model.json", "stack/model.safetensors"):
         assert (one / name).read_bytes() == (other / name).read_bytes(), name
     documents = [read_json(run / "records.json") for run in (one, other)]
     for part in ("data", "choice", "curves", "repeats", "notes", "warnings", "settings"):
@@ -77,6 +77,15 @@ class CtrlC:
             os.kill(os.getpid(), signal.SIGINT)
 
 
+@pytest.fixture
+def _ctrl_c():
+    """Python's own answer to Ctrl-C, which a shell turns off for what it starts in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_ctrl_c")
 @pytest.mark.parametrize("at", ["layer 2", "fine-tuning"])
 def test_ctrl_c_saves_and_the_run_goes_on(tmp_path, monkeypatch, capsys, at):
     data = archive(tmp_path / "rows.npz")

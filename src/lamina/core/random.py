@@ -44,11 +44,21 @@ def _signed64(x: int) -> int:
     return x - (1 << 64) if x >= 1 << 63 else x
 
 
-_GOLDEN32 = _signed32(0x9E3779B9)
-_MULTIPLIER_1 = _signed32(0x7FEB352D)
-_MULTIPLIER_2 = _signed32(0x846CA68B)
-_MIX_1 = _signed64(0xBF58476D1CE4E5B9)
-_MIX_2 = _signed64(0x94D049BB133111EB)
+def _int32(x: int) -> Tensor:
+    return torch.tensor(_signed32(x), dtype=torch.int32)
+
+
+def _int64(x: int) -> Tensor:
+    return torch.tensor(_signed64(x), dtype=torch.int64)
+
+
+KEYS_AT_ONCE = 4  # draws whose row keys are mixed together: a step of training needs two to four
+# Constants as 0-d tensors: a Python number would be turned into one at every call.
+_GOLDEN_32, _MULTIPLIER_1, _MULTIPLIER_2 = _int32(0x9E3779B9), _int32(0x7FEB352D), _int32(0x846CA68B)
+_15, _16, _LOW_17, _LOW_16 = _int32(15), _int32(16), _int32(0x1FFFF), _int32(0xFFFF)
+_GOLDEN_64, _MIX_1, _MIX_2 = _int64(_GOLDEN64), _int64(0xBF58476D1CE4E5B9), _int64(0x94D049BB133111EB)
+_27, _30, _31 = _int64(27), _int64(30), _int64(31)
+_LOW_37, _LOW_34, _LOW_33 = _int64((1 << 37) - 1), _int64((1 << 34) - 1), _int64((1 << 33) - 1)
 
 
 def splitmix64(x: int) -> int:
@@ -61,10 +71,10 @@ def splitmix64(x: int) -> int:
 
 def _mix64_(x: Tensor) -> Tensor:
     """SplitMix64's finaliser, in place, on a tensor of int64 (logical shifts by masking the arithmetic ones)."""
-    x.add_(_signed64(_GOLDEN64))
-    x.bitwise_xor_((x >> 30).bitwise_and_((1 << 34) - 1)).mul_(_MIX_1)
-    x.bitwise_xor_((x >> 27).bitwise_and_((1 << 37) - 1)).mul_(_MIX_2)
-    return x.bitwise_xor_((x >> 31).bitwise_and_((1 << 33) - 1))
+    x.add_(_GOLDEN_64)
+    x.bitwise_xor_((x >> _30).bitwise_and_(_LOW_34)).mul_(_MIX_1)
+    x.bitwise_xor_((x >> _27).bitwise_and_(_LOW_37)).mul_(_MIX_2)
+    return x.bitwise_xor_((x >> _31).bitwise_and_(_LOW_33))
 
 
 class _Scratch:
@@ -99,6 +109,8 @@ class Random:
         self._step = 0
         self._draw = 0
         self._rows: Tensor | None = None
+        self._keys: Tensor | None = None
+        self._keys_of: tuple = ()
         self._scratch = _Scratch()
 
     def __repr__(self) -> str:
@@ -110,26 +122,35 @@ class Random:
 
     def at(self, step: int, rows: Tensor | None = None) -> Random:
         """This stream, placed at ``step`` with row numbers ``rows`` (n,) int64. Returns itself."""
-        self._step, self._draw, self._rows = step, 0, rows
+        self._step, self._draw, self._rows, self._keys = step, 0, rows, None
         return self
 
     def _row_keys(self, n_rows: int, device: torch.device) -> tuple[Tensor, Tensor]:
         """Keys ``a`` and ``b``, each (n_rows, 1) int32, for the next draw."""
-        position = splitmix64(self._key ^ splitmix64(self._step))
-        position = splitmix64(position + self._draw)
-        self._draw += 1
+        draw, self._draw = self._draw, self._draw + 1
+        block, place = divmod(draw, KEYS_AT_ONCE)
+        if self._keys is None or self._keys_of != (block, n_rows, device):
+            self._keys = self._mixed_keys(block, n_rows, device)
+            self._keys_of = (block, n_rows, device)
+        halves = self._keys[place]
+        return halves[:, :1], halves[:, 1:]
+
+    def _mixed_keys(self, block: int, n_rows: int, device: torch.device) -> Tensor:
+        """Row keys of the draws of one block, (KEYS_AT_ONCE, n_rows, 2) int32."""
+        step = splitmix64(self._key ^ splitmix64(self._step))
+        draws = range(block * KEYS_AT_ONCE, (block + 1) * KEYS_AT_ONCE)
+        positions = torch.tensor([[_signed64(splitmix64(step + draw))] for draw in draws]).to(device)
         if self._rows is None:
-            x = torch.arange(n_rows, device=device).mul_(_signed64(_GOLDEN64))
+            rows = torch.arange(n_rows, device=device)
         elif len(self._rows) == n_rows:
-            x = self._rows.to(device).mul(_signed64(_GOLDEN64))
+            rows = self._rows.to(device)
         else:
             raise SettingError(
                 f"{n_rows} rows of random numbers were asked for, but the stream stands at {len(self._rows)} row "
                 f"numbers; expected as many: place it with at(step, rows) first"
             )
-        x = _mix64_(x.bitwise_xor_(_signed64(position)))
-        halves = x.view(torch.int32).view(n_rows, 2)
-        return halves[:, :1], halves[:, 1:]
+        mixed = _mix64_(positions.bitwise_xor(rows.mul(_GOLDEN_64)))
+        return mixed.view(torch.int32).view(KEYS_AT_ONCE, n_rows, 2)
 
     def bits(self, n_rows: int, n_columns: int, device: torch.device | str = "cpu") -> Tensor:
         """Uniform 32-bit integers, (n_rows, n_columns) int32: a buffer that the next call overwrites."""
@@ -140,18 +161,18 @@ class Random:
         x = self._scratch.get("bits", shape, torch.int32, device)
         y = self._scratch.get("shifted", shape, torch.int32, device)
         torch.add(a, columns, out=x)
-        torch.bitwise_right_shift(x, 16, out=y)
-        x.bitwise_xor_(y.bitwise_and_(0xFFFF)).mul_(_MULTIPLIER_1).add_(b)
-        torch.bitwise_right_shift(x, 15, out=y)
-        x.bitwise_xor_(y.bitwise_and_(0x1FFFF)).mul_(_MULTIPLIER_2)
-        torch.bitwise_right_shift(x, 16, out=y)
-        return x.bitwise_xor_(y.bitwise_and_(0xFFFF))
+        torch.bitwise_right_shift(x, _16, out=y)
+        x.bitwise_xor_(y.bitwise_and_(_LOW_16)).mul_(_MULTIPLIER_1).add_(b)
+        torch.bitwise_right_shift(x, _15, out=y)
+        x.bitwise_xor_(y.bitwise_and_(_LOW_17)).mul_(_MULTIPLIER_2)
+        torch.bitwise_right_shift(x, _16, out=y)
+        return x.bitwise_xor_(y.bitwise_and_(_LOW_16))
 
     def _columns(self, n: int, device: torch.device) -> Tensor:
         key = ("columns", (n,), torch.int32, device)
         known = self._scratch._tensors.get(key)
         if known is None:
-            known = torch.arange(n, dtype=torch.int32, device=device).mul_(_GOLDEN32)
+            known = torch.arange(n, dtype=torch.int32, device=device).mul_(_GOLDEN_32)
             self._scratch._tensors[key] = known
         return known
 
@@ -171,18 +192,25 @@ class Random:
     def bernoulli(self, mean: Tensor, out: Tensor | None = None) -> Tensor:
         """Zeros and ones, 1 with probability ``mean``; same shape and type. ``out`` may be a buffer, or ``mean``.
 
-        Computes [bits < (mean − ½)·2^32] in the type of ``mean``: exact to 2^-25 in float32; mean 0 or 1 is certain.
+        Computes [bits < mean · 2^32 − 2^31] in the type of ``mean``; mean 0 or 1 is certain. In float32 the largest
+        integers round up to 2^31, which mean = 1 must still exceed: 2^32 is taken as 2^32 + 2^9, a relative 2^-23.
         """
         mean = mean.detach()  # a draw has no slope
         bits = self._shaped_bits(mean.shape, mean.device)
-        threshold = self._scratch.get("threshold", tuple(mean.shape), mean.dtype, mean.device)
-        draw = self._scratch.get("draw", tuple(mean.shape), mean.dtype, mean.device)
-        torch.sub(mean, 0.5, out=threshold)
-        threshold.mul_(2.0**32)
-        draw.copy_(bits)
-        if mean.dtype != torch.float64:  # the largest integers round up to 2^31, which mean = 1 must still exceed
-            draw.clamp_(max=2.0**31 - 2.0**8)
-        return torch.lt(draw, threshold, out=torch.empty_like(mean) if out is None else out)
+        shape = tuple(mean.shape)
+        threshold = self._scratch.get("threshold", shape, mean.dtype, mean.device)
+        draw = self._scratch.get("draw", shape, mean.dtype, mean.device)
+        span = 2.0**32 if mean.dtype == torch.float64 else 2.0**32 + 2.0**9
+        torch.add(self._lowest(mean), mean, alpha=span, out=threshold)
+        return torch.lt(draw.copy_(bits), threshold, out=torch.empty_like(mean) if out is None else out)
+
+    def _lowest(self, like: Tensor) -> Tensor:
+        """−2^31, the smallest integer of `bits`, as a 0-d tensor."""
+        key = ("lowest", (), like.dtype, like.device)
+        known = self._scratch._tensors.get(key)
+        if known is None:
+            known = self._scratch._tensors[key] = torch.full((), -(2.0**31), dtype=like.dtype, device=like.device)
+        return known
 
     def normal(self, shape: Sequence[int], dtype: torch.dtype = torch.float32, device="cpu") -> Tensor:
         """Standard normal numbers by Box and Muller (1958): √(−2 log u₁) · cos(2π u₂)."""

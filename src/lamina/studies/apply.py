@@ -135,6 +135,7 @@ def sample(folder: str | Path, n: int, *, steps: int = 1000, seed: int = 0, devi
     """``n`` rows drawn from the stack, in the data's own units, (n, n_features) float32."""
     check_number("-n", n, low=1, integer=True)
     check_number("--steps", steps, low=1, integer=True)
+    check_number("--seed", seed, low=0, integer=True)
     run = open_finished(folder, device=device, part="stack")
     drawn = run.model.sample(n, steps=steps, random_state=seed).cpu().numpy()
     return run.scaling.invert(drawn).astype(np.float32)

@@ -22,7 +22,7 @@ from lamina.models import RBM
 from lamina.training import ContrastiveDivergence, fit
 
 VISIBLE, HIDDEN = 784, 500
-STEPS = 60  # steps in one measurement
+ROWS = 20_000  # rows gone through in one measurement: enough steps for the first one's cost not to count
 BATCHES = (100, 512)
 
 Contestant = Callable[[], float]  # runs once, returns seconds per step
@@ -68,9 +68,13 @@ def _notes() -> list[str]:
     return [f"not installed: {', '.join(absent)} (pip install 'lamina[peers]')"] if absent else []
 
 
+def _steps(batch_size: int) -> int:
+    return max(1, ROWS // batch_size)
+
+
 def _rows(batch_size: int, seed: int, device: torch.device) -> torch.Tensor:
-    """Binary rows for one measurement, (STEPS · batch_size, VISIBLE)."""
-    return Random(seed).bernoulli(torch.full((STEPS * batch_size, VISIBLE), 0.3)).to(device)
+    """Binary rows for one measurement, a whole number of batches, (about ROWS, VISIBLE)."""
+    return Random(seed).bernoulli(torch.full((_steps(batch_size) * batch_size, VISIBLE), 0.3)).to(device)
 
 
 def _contestants(batch_size: int, seed: int, device: torch.device) -> dict[str, Contestant]:
@@ -98,24 +102,26 @@ def _timed(work: Callable[[], Any], steps: int, device: torch.device) -> float:
 
 
 def _products(batch_size: int, device: torch.device) -> Contestant:
+    steps = _steps(batch_size)
     W = torch.randn(VISIBLE, HIDDEN, device=device)
     v = torch.rand(batch_size, VISIBLE, device=device)
     h = torch.rand(batch_size, HIDDEN, device=device)
     out_h, out_v, out_w = torch.empty_like(h), torch.empty_like(v), torch.empty_like(W)
 
     def work() -> None:
-        for _ in range(STEPS):
+        for _ in range(steps):
             torch.mm(v, W, out=out_h)
             torch.mm(h, W.T, out=out_v)
             torch.mm(v, W, out=out_h)
             torch.mm(v.T, h, out=out_w)
             torch.mm(v.T, h, out=out_w)
 
-    return lambda: _timed(work, STEPS, device)
+    return lambda: _timed(work, steps, device)
 
 
 def _lamina(X: torch.Tensor, batch_size: int, *, sample_visible: bool) -> Contestant:
     """Through the public door: the loop's own seconds for the epoch, data order, monitors and all."""
+    steps = _steps(batch_size)
     rbm = RBM(VISIBLE, HIDDEN).to(X.device)
 
     def run() -> float:
@@ -130,7 +136,7 @@ def _lamina(X: torch.Tensor, batch_size: int, *, sample_visible: bool) -> Contes
             weight_decay=2e-4,
             random_state=0,
         )
-        return history.records[0].seconds / STEPS
+        return history.records[0].seconds / steps
 
     return run
 
@@ -138,6 +144,7 @@ def _lamina(X: torch.Tensor, batch_size: int, *, sample_visible: bool) -> Contes
 @torch.no_grad()
 def _plain_torch(X: torch.Tensor, batch_size: int) -> Contestant:
     """The loop that one writes in an afternoon, well: no autograd, no loader, `torch.bernoulli`."""
+    steps = _steps(batch_size)
     W = 0.01 * torch.randn(VISIBLE, HIDDEN, device=X.device)
     b, c = torch.zeros(VISIBLE, device=X.device), torch.zeros(HIDDEN, device=X.device)
     velocity = torch.zeros_like(W)
@@ -145,7 +152,7 @@ def _plain_torch(X: torch.Tensor, batch_size: int) -> Contestant:
     @torch.no_grad()
     def work() -> None:
         order = torch.randperm(len(X), device=X.device)
-        for k in range(STEPS):
+        for k in range(steps):
             v = X[order[k * batch_size : (k + 1) * batch_size]]
             h = torch.sigmoid(v @ W + c)
             v_minus = torch.bernoulli(torch.sigmoid(torch.bernoulli(h) @ W.T + b))
@@ -156,18 +163,20 @@ def _plain_torch(X: torch.Tensor, batch_size: int) -> Contestant:
             b.add_((v - v_minus).mean(0), alpha=0.05)
             c.add_((h - h_minus).mean(0), alpha=0.05)
 
-    return lambda: _timed(work, STEPS, X.device)
+    return lambda: _timed(work, steps, X.device)
 
 
 def _scikit_learn(X: torch.Tensor, batch_size: int) -> Contestant:
+    steps = _steps(batch_size)
     from sklearn.neural_network import BernoulliRBM
 
     rows = X.numpy()
     rbm = BernoulliRBM(HIDDEN, batch_size=batch_size, n_iter=1, random_state=0)
-    return lambda: _timed(lambda: rbm.fit(rows), STEPS, X.device)
+    return lambda: _timed(lambda: rbm.fit(rows), steps, X.device)
 
 
 def _learnergy(X: torch.Tensor, batch_size: int) -> Contestant:
+    steps = _steps(batch_size)
     import logging
 
     with warnings.catch_warnings():
@@ -176,11 +185,12 @@ def _learnergy(X: torch.Tensor, batch_size: int) -> Contestant:
     logging.disable(logging.INFO)
     data = torch.utils.data.TensorDataset(X, torch.zeros(len(X)))
     rbm = LearnergyRBM(n_visible=VISIBLE, n_hidden=HIDDEN, steps=1, learning_rate=0.05, momentum=0.5)
-    return lambda: _timed(lambda: rbm.fit(data, batch_size=batch_size, epochs=1), STEPS, X.device)
+    return lambda: _timed(lambda: rbm.fit(data, batch_size=batch_size, epochs=1), steps, X.device)
 
 
 def _rbms(X: torch.Tensor, batch_size: int) -> Contestant:
     """Its own step: chains begun at the batch, one Gibbs step, its gradient, SGD."""
+    steps = _steps(batch_size)
     from rbms.bernoulli_bernoulli.classes import BBRBM
 
     rbm = BBRBM(0.01 * torch.randn(VISIBLE, HIDDEN), torch.zeros(VISIBLE), torch.zeros(HIDDEN))
@@ -189,11 +199,11 @@ def _rbms(X: torch.Tensor, batch_size: int) -> Contestant:
 
     def work() -> None:
         order = torch.randperm(len(X))
-        for k in range(STEPS):
+        for k in range(steps):
             v = X[order[k * batch_size : (k + 1) * batch_size]]
             data = rbm.init_chains(num_samples=len(v), start_v=v)
             chains = rbm.sample_state(n_steps=1, chains=rbm.init_chains(num_samples=len(v), start_v=v))
             rbm.compute_gradient(data, chains, centered=False)
             optimiser.step()
 
-    return lambda: _timed(work, STEPS, X.device)
+    return lambda: _timed(work, steps, X.device)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from lamina.core.errors import ModelFileError, SettingError
 from lamina.core.storage import plain, write_bytes
 from lamina.training.history import History
+from lamina.training.optimisers import Optimiser
 
 FILE = "state.safetensors"
 
@@ -35,7 +36,7 @@ class Progressed:
     rows_seen: int = 0
 
 
-def optimiser_tensors(optimiser: torch.optim.Optimizer | None) -> dict[str, Tensor]:
+def optimiser_tensors(optimiser: Optimiser | None) -> dict[str, Tensor]:
     """The optimiser's state as named tensors, in the order of its parameters.
 
     L-BFGS also keeps numbers and lists of tensors: a number becomes ``…/number``, a list ``…/length`` and ``…/0``, ...
@@ -56,7 +57,7 @@ def optimiser_tensors(optimiser: torch.optim.Optimizer | None) -> dict[str, Tens
     return found
 
 
-def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+def restore_optimiser(optimiser: Optimiser, tensors: dict[str, Tensor]) -> None:
     """The inverse of `optimiser_tensors`."""
     document = optimiser.state_dict()
     state: dict[int, dict[str, Any]] = {}

@@ -150,7 +150,7 @@ class _Run:
         source = as_source(validation, self.batch_size, self.random, self.device, self.dtype)
         return source.spread(1 << 40 if source.n_rows is not None else MONITOR_ROWS)
 
-    def _make_optimiser(self) -> torch.optim.Optimizer | None:
+    def _make_optimiser(self) -> optimisers.Optimiser | None:
         if isinstance(self.rule, GradientRule):
             for parameter in self.learnt:
                 parameter.grad = torch.zeros_like(parameter)
@@ -246,11 +246,12 @@ class _Run:
 
     def _objective_epoch(self, rule: ObjectiveRule) -> None:
         """One step of an optimiser that evaluates the objective over all rows as often as it asks."""
-        assert self.optimiser is not None
+        optimiser = self.optimiser
+        assert isinstance(optimiser, torch.optim.LBFGS)
         evaluated: list[Tensor] = []
 
         def closure() -> Tensor:
-            self.optimiser.zero_grad(set_to_none=False)
+            optimiser.zero_grad(set_to_none=False)
             total = torch.zeros((), dtype=torch.float64, device=self.device)
             for batch in self.source.batches(self.state.epoch, 0, self.world):
                 if len(batch.rows):
@@ -269,7 +270,7 @@ class _Run:
 
         for parameter in self.learnt:
             parameter.grad = torch.zeros_like(parameter)
-        self.optimiser.step(closure)  # type: ignore[arg-type]  # a 0-d tensor, as torch allows
+        optimiser.step(closure)  # type: ignore[arg-type]  # a 0-d tensor, as torch allows
         self.sums = {"objective": evaluated[-1].clone()}
         self.state.rows_seen = 1
         self.state.step += 1
