@@ -138,6 +138,12 @@ def _add_learn(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--protocol", default="all", metavar="P", help="all (default), fine-tuned, frozen or scratch: run one alone"
     )
+    verb.add_argument(
+        "--way",
+        default="auto",
+        metavar="W",
+        help="fine-tuning: adversarial, 'label spreading' or supervised; auto (default) chooses on the labels",
+    )
     verb.add_argument("--units", default="auto", help="visible units: auto (default), bernoulli, gaussian")
     verb.add_argument("--constant", default="refuse", help="constant columns: refuse (default) or keep")
     verb.add_argument("--label", metavar="COLUMN|FILE", help="where the labels are; blanks are unlabelled rows")
@@ -175,7 +181,7 @@ def _add_encode(verb: argparse.ArgumentParser) -> None:
 def _add_sample(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("folder", metavar="RUN", help="run folder of 'lamina learn'")
     verb.add_argument("-n", type=int, default=64, help="number of samples (default 64)")
-    verb.add_argument("--steps", type=int, default=1000, help="steps of Gibbs sampling (default 1000)")
+    verb.add_argument("--steps", type=int, default=25, help="steps of Gibbs sampling from example rows (default 25)")
     verb.add_argument("--grid", action="store_true", help="write one picture of all samples (.png)")
     verb.add_argument("--out", metavar="FILE", help="default: samples.npy, samples.png with --grid")
     verb.set_defaults(run=_sample)

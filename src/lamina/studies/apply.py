@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from lamina.core.checks import check_device, check_matrix, check_number
 from lamina.core.errors import DataError, RunFolderError, SettingError
+from lamina.core.storage import read_arrays
 from lamina.data import DataSet, load, names, read
 from lamina.frontends.scaling import Scaling, check_range, scale_rows
 from lamina.metrics import error_rate
@@ -131,13 +132,19 @@ def encode(
     return codes.cpu().numpy() if hasattr(codes, "cpu") else np.asarray(codes)
 
 
-def sample(folder: str | Path, n: int, *, steps: int = 1000, seed: int = 0, device: str | None = None) -> np.ndarray:
-    """``n`` rows drawn from the stack, in the data's own units, (n, n_features) float32."""
+def sample(folder: str | Path, n: int, *, steps: int = 25, seed: int = 0, device: str | None = None) -> np.ndarray:
+    """``n`` rows drawn from the stack, in the data's own units, (n, n_features) float32.
+
+    Chains of ``steps`` Gibbs steps in the top layer begin at the run's example rows: layers learnt by one-step
+    contrastive divergence know the neighbourhood of the rows, and long chains leave it.
+    """
     check_number("-n", n, low=1, integer=True)
     check_number("--steps", steps, low=1, integer=True)
     check_number("--seed", seed, low=0, integer=True)
     run = open_finished(folder, device=device, part="stack")
-    drawn = run.model.sample(n, steps=steps, random_state=seed).cpu().numpy()
+    examples = read_arrays(run.folder / "records.safetensors")["examples"]
+    start = torch.from_numpy(examples[np.arange(n) % len(examples)]).to(next(run.model.parameters()))
+    drawn = run.model.sample(n, steps=steps, random_state=seed, start=start).cpu().numpy()
     return run.scaling.invert(drawn).astype(np.float32)
 
 

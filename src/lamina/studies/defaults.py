@@ -53,10 +53,10 @@ def adversarial_batch(n_rows: int) -> int:
 
 
 def adversarial_steps(n_rows: int, n_labels: int) -> int:
-    """Steps of virtual adversarial training: 1,200, and with many labels 15 passes over the rows if that is more."""
+    """Steps of virtual adversarial training: 1,200, and with many labels 10 passes over the rows if that is more."""
     if n_labels < n_rows // 4:
         return 1200
-    return max(1200, 15 * -(-n_rows // adversarial_batch(n_rows)))
+    return max(1200, 10 * -(-n_rows // adversarial_batch(n_rows)))
 
 
 def plan(

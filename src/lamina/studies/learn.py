@@ -53,7 +53,8 @@ SEEDLESS = ("logistic regression", "pca + svm")
 
 CAPTIONS = {
     "code_2d": "t-SNE of the top code of held-out rows; the layers never saw a label.",
-    "samples": "1,000 steps of Gibbs sampling in the top layer, begun at training rows, then means downward.",
+    "samples": "25 steps of Gibbs sampling in the top layer, begun at training rows, then means downward. Layers "
+    "learnt by one-step contrastive divergence know the neighbourhood of the rows; longer chains leave it.",
     "confusion": "First draw of labels, main method.",
     "mistakes": "First draw of labels, main method.",
 }
@@ -69,6 +70,7 @@ class LearnOptions:
     hidden: tuple[int, ...] | None = None
     epochs: int | None = None
     protocol: str = "all"
+    way: str = "auto"
     units: str = "auto"
     constant: str = "refuse"
     label: str | None = None
@@ -82,6 +84,8 @@ class LearnOptions:
         """Raise `SettingError` for values outside their limits."""
         if self.protocol not in PROTOCOLS:
             raise SettingError(f"--protocol is {self.protocol!r}; {nearest_names(self.protocol, list(PROTOCOLS))}")
+        if self.way not in ("auto", *protocols.WAYS):
+            raise SettingError(f"--way is {self.way!r}; {nearest_names(self.way, ['auto', *protocols.WAYS])}")
         if self.constant not in ("refuse", "keep"):
             raise SettingError(f"--constant is {self.constant!r}; expected refuse or keep")
         check_number("--repeats", self.repeats, low=1, integer=True)
@@ -285,7 +289,10 @@ class _Study:
         return baselines.pca_svm(task), {}
 
     def _fine_tune(self, task: Task, key: str) -> tuple[MLP, dict]:
-        way, choice = protocols.choose_fine_tuning(task)
+        if self.options.way == "auto":
+            way, choice = protocols.choose_fine_tuning(task)
+        else:
+            way, choice = self.options.way, []
         checkpoint = self.folder / "checkpoint" / f"fine-tuning-{key}".replace(" ", "-")
         title = f"fine-tuning: {way}"
         callbacks = self.recorder.callbacks(f"{title}, {len(task.y)} labels, seed {task.seed}")

@@ -16,7 +16,7 @@ N_FILTERS = 100
 N_SAMPLES = 40
 N_MAPPED = 1500
 N_MISTAKES = 24
-SAMPLE_STEPS = 1000
+SAMPLE_STEPS = 25  # layers trained by CD-1 model the neighbourhood of the rows: long chains leave it
 
 
 def gather(prepared: Prepared, stack: Stack, predicted: np.ndarray | None, seed: int) -> dict[str, np.ndarray]:

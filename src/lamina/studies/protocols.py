@@ -29,6 +29,7 @@ from lamina.studies.baselines import epochs_for, predict_codes, trial_steps
 from lamina.studies.task import Task, folds
 from lamina.training import History, adversarial_radius, encode_rows, falling, fine_tune, train_head
 
+WAYS = ("adversarial", "label spreading", "supervised")
 HEAD_DECAYS = (1e-5, 1e-4, 1e-3, 1e-2)
 SPREAD_ROWS = 10_000  # rows in the neighbour graph: its time grows with their square
 NEIGHBOURS = 7
@@ -75,8 +76,7 @@ def _with_head(task: Task, decay: float) -> MLP:
 
 def candidates(task: Task) -> list[str]:
     """Ways to fine-tune that make sense for this task, the one preferred at equal held-out error first."""
-    ways = ["adversarial", "label spreading", "supervised"]
-    return ways if task.has_unlabelled else ["adversarial", "supervised"]
+    return list(WAYS) if task.has_unlabelled else ["adversarial", "supervised"]
 
 
 def choose_fine_tuning(task: Task) -> tuple[str, list[dict]]:
@@ -126,7 +126,8 @@ def fine_tuned(
     X, y = task.X_labelled, task.y
     if way == "adversarial":
         network = rectified_classifier(task.stack, task.n_classes, random_state=random)
-        steps = task.plan.adversarial_steps // (6 if trial else 1)
+        # A trial's share: as much computing as the other ways' trials take.
+        steps = task.plan.adversarial_steps // ((6 if task.has_unlabelled else 3) if trial else 1)
         common["batch_size"] = task.plan.adversarial_batch
         epochs = epochs_for(steps, len(task.X), task.plan.adversarial_batch)
         history = fine_tune(
