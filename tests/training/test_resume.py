@@ -155,7 +155,7 @@ def test_a_checkpoint_holds_weights_optimiser_and_chains_of_one_moment(tmp_path)
     with safe_open(tmp_path / "state.safetensors", framework="np") as file:
         names = set(file.keys())
         chains = file.get_tensor("rule/chains")
-    assert {"model/W", "model/b", "model/c", "optimiser/0/momentum_buffer"} <= names
+    assert {"model/W", "model/b", "model/c", "optimiser/0/velocity"} <= names
     assert chains.shape == (7, 12)
 
 

@@ -64,7 +64,7 @@ def _with_head(task: Task, decay: float) -> MLP:
     with torch.no_grad():
         inputs = encode_rows(lambda x: task.stack.encode(x.to(network.W[0])), codes, task.stack.n_hidden)
         head.W[0].zero_()
-    train_head(head, inputs, task.y, weight_decay=decay)
+    train_head(head, inputs, task.y, weight_decay=decay, random_state=Random(task.seed).child("head"))
     with torch.no_grad():
         network.W[-1].copy_(head.W[0])
         network.b[-1].copy_(head.b[0])
