@@ -358,6 +358,7 @@ LEARN = {
     "test file missing": lambda: Bad((abc(), "--test", "none.csv"), E.DataError, ("none.csv",)),
     "test file is the training file": lambda: Bad((abc(), "--test", "rows.csv"), E.SettingError, ("training file",)),
     "protocol": lambda: Bad((abc(), "--protocol", "frozn"), E.SettingError, ("did you mean 'frozen'",)),
+    "way": lambda: Bad((abc(), "--way", "spreading"), E.SettingError, ("did you mean 'label spreading'",)),
     "units": lambda: Bad((abc(), "--units", "relu"), E.SettingError, ("relu", "bernoulli")),
     "constant": lambda: Bad((abc(), "--constant", "drop"), E.SettingError, ("drop", "keep")),
     "repeats": lambda: Bad((abc(), "--repeats", 0), E.SettingError, ("--repeats",)),

@@ -10,7 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from lamina.core.errors import DataError, ModelFileError, RunFolderError, SettingError
+from lamina.core.errors import DataError, FileFormatError, ModelFileError, RunFolderError, SettingError
+from lamina.core.storage import write_arrays
 from lamina.frontends import choose_scaling
 from lamina.storage import load
 from lamina.studies.apply import encode, open_rows, predict, sample, sample_shape
@@ -161,7 +162,7 @@ def test_samples_are_the_seeds(finished):
     assert not np.array_equal(one, other)
 
 
-@pytest.mark.parametrize("options", [{"n": 0}, {"n": -3}, {"n": 4, "steps": 0}])
+@pytest.mark.parametrize("options", [{"n": 0}, {"n": -3}, {"n": 4, "steps": 0}, {"n": 4, "seed": -1}])
 def test_numbers_of_samples(finished, options):
     with pytest.raises(SettingError):
         sample(finished["images"].run, **options)
@@ -279,6 +280,21 @@ def test_a_report_is_drawn_again_from_the_records(finished, tmp_path, capsys):
     assert cli("report", run, "--json") == 0
     assert (run / "report.html").read_text() == first
     assert str(run / "report.html") in capsys.readouterr().out
+
+
+def test_samples_need_the_example_rows_they_begin_at(finished, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(finished["images"].run, run)
+    write_arrays(run / "records.safetensors", {"other": np.zeros(3)})
+    with pytest.raises(FileFormatError, match=r"records.safetensors"):
+        sample(run, 2, steps=1)
+    (run / "records.safetensors").unlink()
+    with pytest.raises(FileFormatError, match=r"records.safetensors is missing"):
+        sample(run, 2, steps=1)
+
+
+def test_more_samples_than_example_rows(finished):
+    assert sample(finished["images"].run, 90, steps=1).shape == (90, 16)
 
 
 def test_settings_that_were_altered(finished, tmp_path, capsys):

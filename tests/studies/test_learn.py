@@ -146,6 +146,14 @@ def test_one_protocol_alone_beside_the_baselines(tmp_path, protocol, first):
     assert isinstance(load(tmp_path / "run"), MLP)  # the network that ran is the one that predicts
 
 
+@pytest.mark.parametrize("way", ["adversarial", "label spreading", "supervised"])
+def test_a_way_that_is_asked_for_is_taken_without_a_choice(tmp_path, way):
+    document = learn(small(archive(tmp_path / "a.npz"), protocol="fine-tuned", way=way), out=str(tmp_path / "run"))
+    assert document["choice"] == []
+    assert document["results"][0]["what"].endswith(f"({way})")
+    assert document["curves"][-1]["name"] == f"fine-tuning: {way}"
+
+
 def test_draws_of_labels_share_their_layers(tmp_path):
     document = learn(small(archive(tmp_path / "a.npz"), repeats=2, protocol="frozen"), out=str(tmp_path / "run"))
     for result in document["results"]:
@@ -262,6 +270,7 @@ def test_resuming_with_other_settings_is_refused(tmp_path):
     "wrong",
     [
         {"protocol": "finetuned"},
+        {"way": "adversary"},
         {"units": "softmax"},
         {"constant": "drop"},
         {"repeats": 0},

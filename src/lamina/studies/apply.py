@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional
 
 from lamina.core.checks import check_device, check_matrix, check_number
-from lamina.core.errors import DataError, RunFolderError, SettingError
+from lamina.core.errors import DataError, FileFormatError, RunFolderError, SettingError
 from lamina.core.storage import read_arrays
 from lamina.data import DataSet, load, names, read
 from lamina.frontends.scaling import Scaling, check_range, scale_rows
@@ -142,7 +142,10 @@ def sample(folder: str | Path, n: int, *, steps: int = 25, seed: int = 0, device
     check_number("--steps", steps, low=1, integer=True)
     check_number("--seed", seed, low=0, integer=True)
     run = open_finished(folder, device=device, part="stack")
-    examples = read_arrays(run.folder / "records.safetensors")["examples"]
+    kept = run.folder / "records.safetensors"
+    examples = read_arrays(kept).get("examples")
+    if examples is None or examples.shape[1:] != run.scaling.shift.shape or not len(examples):
+        raise FileFormatError(f"{kept} holds no example rows to begin at: it was altered; restore it")
     start = torch.from_numpy(examples[np.arange(n) % len(examples)]).to(next(run.model.parameters()))
     drawn = run.model.sample(n, steps=steps, random_state=seed, start=start).cpu().numpy()
     return run.scaling.invert(drawn).astype(np.float32)
