@@ -1,19 +1,22 @@
 """Brute force: what a small machine's probabilities are by definition, in NumPy, sharing no code with the library.
 
 Machines of at most 12 binary units are summed over all states. A Gaussian visible side is integrated in closed form:
-given h it is normal with mean b + W h and variance σ², so that the machine is a mixture of 2^n_hidden normals.
+given h it is normal with mean b + W h and variance σ², so that the machine is a mixture of 2^n_hidden normals. Machines
+of any other pair of families are summed over the values of both sides, by quadrature where they are real.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
+from math import comb
 
 import numpy as np
 import torch
 from torch import nn
 
 from lamina import RBM, Bernoulli, Gaussian
+from lamina.units import Family
 
 
 def states(n: int) -> np.ndarray:
@@ -177,3 +180,169 @@ def bars(side: int = 4) -> np.ndarray:
     horizontal = np.repeat(on, side, axis=1)
     vertical = np.tile(on, (1, side))
     return np.unique(np.concatenate([horizontal, vertical]), axis=0)
+
+
+# any family ---------------------------------------------------------------------------------------------------------
+#
+# Units that do not see each other form blocks: one unit, or one softmax group. A block has a list of values with
+# weights: 1 for values that can be counted, those of a quadrature for real ones. A family is recognised by the name of
+# its class and by its settings; its energies are written out again here.
+
+
+@dataclass(frozen=True)
+class Block:
+    """Values ``x`` (k, m) of the units in ``columns``, and the log of the measure that each stands for (k,)."""
+
+    columns: slice
+    x: np.ndarray
+    log_measure: np.ndarray
+
+
+def real_line(low: float, high: float, step: float) -> tuple[np.ndarray, np.ndarray]:
+    """The trapezium rule: it converges faster than any power of its step where the integrand vanishes at the ends."""
+    x = np.arange(low, high, step)[:, None]
+    return x, np.full(len(x), np.log(step))
+
+
+def half_line(high: float, width: float) -> tuple[np.ndarray, np.ndarray]:
+    """Gauss-Legendre rules of 12 points on panels of the given width, from 0 on."""
+    nodes, weights = np.polynomial.legendre.leggauss(12)
+    starts = np.arange(0.0, high, width)[:, None]
+    return (starts + (nodes + 1) / 2 * width).reshape(-1, 1), np.log(np.tile(weights * width / 2, len(starts)))
+
+
+def blocks(family: Family, fine: bool = True, first: int = 0) -> list[Block]:
+    """The blocks of a family whose first column is ``first``; coarse grids are for sums over several real units."""
+    kind = type(family).__name__
+    if kind == "Concatenated":
+        found = []
+        for part in family.parts:
+            found += blocks(part, fine, first)
+            first += part.n
+        return found
+    if kind == "Softmax":
+        x, width = np.eye(family.n_values), family.n_values
+    elif kind == "Gaussian":
+        x, width = real_line(-30, 30, 0.001) if fine else real_line(-13, 13, 0.3), 1
+    elif kind == "Rectified":
+        x, width = half_line(40, 0.02) if fine else half_line(15, 3.0), 1
+    else:
+        counts = {"Bernoulli": [0.0, 1.0], "Spin": [-1.0, 1.0]}
+        x, width = np.array(counts[kind] if kind in counts else range(family.trials + 1), dtype=float)[:, None], 1
+    x, log_measure = x if isinstance(x, tuple) else (x, np.zeros(len(x)))
+    return [Block(slice(i, i + width), x, log_measure) for i in range(first, first + family.n, width)]
+
+
+def energy(family: Family, x: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """E(x_i; b_i) of every unit, (..., n): a sum over the last axis is the family's energy."""
+    kind = type(family).__name__
+    if kind == "Concatenated":
+        ends = np.cumsum([part.n for part in family.parts])
+        columns = [slice(end - part.n, end) for part, end in zip(family.parts, ends, strict=True)]
+        parts = zip(family.parts, columns, strict=True)
+        return np.concatenate([energy(part, x[..., c], bias[c]) for part, c in parts], -1)
+    if kind == "Gaussian":
+        return (x - bias) ** 2 / (2 * _variances(family))
+    if kind == "Rectified":
+        return x**2 / 2 - bias * x
+    if kind == "Binomial":
+        return -bias * x - np.log([[comb(family.trials, int(value)) for value in row] for row in np.atleast_2d(x)])
+    return -bias * x
+
+
+def interaction(family: Family, x: np.ndarray) -> np.ndarray:
+    """s(x), (..., n)."""
+    return x / _variances(family)
+
+
+def _variances(family: Family) -> np.ndarray:
+    """σ² of Gaussian units, 1 for all others, (n,)."""
+    if type(family).__name__ == "Concatenated":
+        return np.concatenate([_variances(part) for part in family.parts])
+    if type(family).__name__ == "Gaussian":
+        return np.exp(family.log_variance.detach().double().numpy())
+    return np.ones(family.n)
+
+
+@dataclass(frozen=True)
+class Conditional:
+    """p(x | field) of the units of one block: values (k, m), probabilities (k,), log of the sum, columns."""
+
+    columns: slice
+    x: np.ndarray
+    p: np.ndarray
+    log_density: np.ndarray
+    log_total: float
+
+    @property
+    def mean(self) -> np.ndarray:
+        return self.p @ self.x
+
+
+def conditionals(family: Family, field: np.ndarray, bias: np.ndarray) -> list[Conditional]:
+    """Every block's distribution given the field (n,), by summing exp(−E(x; b) + s(x)(f − b)) over its values."""
+    found = []
+    for block in blocks(family):
+        x = np.zeros((len(block.x), family.n))
+        x[:, block.columns] = block.x
+        terms = -energy(family, x, bias) + interaction(family, x) * (field - bias)
+        log_density = terms[:, block.columns].sum(1)
+        log_total = float(log_sum(log_density + block.log_measure))
+        p = np.exp(log_density + block.log_measure - log_total)
+        found.append(Conditional(block.columns, block.x, p, log_density, log_total))
+    return found
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A machine of any two families by its joint sum: values of both sides with their log measures, joint weights."""
+
+    v: np.ndarray
+    h: np.ndarray
+    log_measure_v: np.ndarray
+    log_measure_h: np.ndarray
+    log_weights: np.ndarray  # −E(v, h), (k_v, k_h)
+
+    @property
+    def log_z(self) -> float:
+        return float(log_sum(self.log_weights + self.log_measure_v[:, None] + self.log_measure_h))
+
+    @property
+    def free_energy(self) -> np.ndarray:
+        """−log Σ_h exp(−E(v, h)), (k_v,)."""
+        return -log_sum(self.log_weights + self.log_measure_h, 1)
+
+    @property
+    def free_energy_h(self) -> np.ndarray:
+        return -log_sum(self.log_weights + self.log_measure_v[:, None], 0)
+
+    @property
+    def mean_h(self) -> np.ndarray:
+        """E[h | v] for every v, (k_v, n_hidden)."""
+        return np.exp(self.log_weights + self.log_measure_h + self.free_energy[:, None]) @ self.h
+
+    @property
+    def mean_v(self) -> np.ndarray:
+        return np.exp(self.log_weights + self.log_measure_v[:, None] + self.free_energy_h).T @ self.v
+
+
+def pair(rbm: RBM) -> Pair:
+    """The joint sum of a machine of at most two real units and a few others."""
+    W, b, c = arrays(rbm)
+    (v, measure_v), (h, measure_h) = _points(rbm.visible), _points(rbm.hidden)
+    coupling = interaction(rbm.visible, v) @ W @ interaction(rbm.hidden, h).T
+    energies = energy(rbm.visible, v, b).sum(1)[:, None] + energy(rbm.hidden, h, c).sum(1)
+    return Pair(v, h, measure_v, measure_h, coupling - energies)
+
+
+def _points(family: Family) -> tuple[np.ndarray, np.ndarray]:
+    """All values of a side and their log measures: the product of its blocks on coarse grids."""
+    found = list(product(*(zip(block.x, block.log_measure, strict=True) for block in blocks(family, fine=False))))
+    assert len(found) <= 1 << 15, "enumeration is for small machines"
+    x = np.array([np.concatenate([part for part, _ in point]) for point in found])
+    return x, np.array([sum(measure for _, measure in point) for point in found])
+
+
+def random_pair(visible: Family, hidden: Family, scale: float = 0.5, seed: int = 0) -> RBM:
+    """A machine of any two families in float64 with random weights and biases."""
+    return _randomise(RBM(visible, hidden, dtype=torch.float64), scale, seed)

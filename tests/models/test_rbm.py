@@ -1,4 +1,7 @@
-"""Every probability and the free energy of small machines against enumeration; Gaussian ones against closed forms."""
+"""Every probability and the free energy of small machines against enumeration; Gaussian ones against closed forms.
+
+Machines of every pair of families are held against the sum over their whole joint space.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,9 @@ import oracles
 from lamina import RBM, Gaussian
 from lamina.core.errors import DataError, SettingError
 from lamina.core.random import Random
+from lamina.inference import exact_log_partition
+from lamina.models.registry import build
+from lamina.units import Bernoulli, Binomial, Concatenated, Rectified, Softmax, Spin
 
 SHAPES = [(5, 4), (7, 5), (2, 6), (1, 1)]
 
@@ -143,3 +149,101 @@ def test_wrong_widths_repeat_the_shapes():
         rbm.mean_v_from_h(torch.zeros(2, 5))
     with pytest.raises(SettingError):
         RBM(0, 4)
+
+
+# every pair of families ----------------------------------------------------------------------------------------------
+
+
+def spread_gaussian() -> Gaussian:
+    family = Gaussian(2, learn_sigma=True).double()
+    with torch.no_grad():
+        family.log_variance.copy_(torch.tensor([-0.7, 0.4]))
+    return family
+
+
+SIDES = {
+    "bernoulli": lambda: Bernoulli(3),
+    "binomial": lambda: Binomial(2, trials=3),
+    "concatenated": lambda: Concatenated([Bernoulli(2), Softmax(3), Spin(1)]),
+    "concatenated real": lambda: Concatenated([Gaussian(1, sigma=0.8), Bernoulli(2), Rectified(1)]).double(),
+    "gaussian": spread_gaussian,
+    "rectified": lambda: Rectified(2),
+    "softmax": lambda: Softmax(3, n_groups=2),
+    "spin": lambda: Spin(3),
+}
+UNBOUNDED = {"concatenated real", "gaussian", "rectified"}
+PAIRS = [(v, h) for v in sorted(SIDES) for h in sorted(SIDES) if not {v, h} <= UNBOUNDED]
+
+
+@pytest.fixture(params=PAIRS, ids="-".join, scope="module")
+def any_pair(request):
+    visible, hidden = (SIDES[name]() for name in request.param)
+    rbm = oracles.random_pair(visible, hidden, seed=PAIRS.index(request.param))
+    return rbm, oracles.pair(rbm)
+
+
+def some(x: np.ndarray, most: int = 40) -> tuple[np.ndarray, torch.Tensor]:
+    """Numbers of at most ``most`` rows spread over ``x``, and those rows: where a quadrature has weight."""
+    near = np.flatnonzero((np.abs(x) <= 4).all(1))
+    rows = near[:: max(1, len(near) // most)]
+    return rows, torch.from_numpy(x[rows])
+
+
+@torch.no_grad()
+def test_free_energies_of_any_pair(any_pair):
+    rbm, exact = any_pair
+    rows, v = some(exact.v)
+    np.testing.assert_allclose(rbm.free_energy(v).numpy(), exact.free_energy[rows], rtol=1e-6, atol=1e-8)
+    rows, h = some(exact.h)
+    np.testing.assert_allclose(rbm.free_energy_h(h).numpy(), exact.free_energy_h[rows], rtol=1e-6, atol=1e-8)
+
+
+@torch.no_grad()
+def test_joint_energy_of_any_pair(any_pair):
+    rbm, exact = any_pair
+    (rows, v), (columns, h) = some(exact.v), some(exact.h)
+    ours = rbm.energy(v[:, None].expand(-1, len(h), -1), h.expand(len(v), -1, -1))
+    np.testing.assert_allclose(-ours.numpy(), exact.log_weights[rows][:, columns], rtol=1e-6, atol=1e-8)
+
+
+@torch.no_grad()
+def test_conditional_means_of_any_pair(any_pair):
+    rbm, exact = any_pair
+    rows, v = some(exact.v)
+    np.testing.assert_allclose(rbm.mean_h_from_v(v).numpy(), exact.mean_h[rows], rtol=1e-6, atol=1e-8)
+    rows, h = some(exact.h)
+    np.testing.assert_allclose(rbm.mean_v_from_h(h).numpy(), exact.mean_v[rows], rtol=1e-6, atol=1e-8)
+
+
+def test_log_partition_of_any_pair(any_pair):
+    rbm, exact = any_pair
+    assert exact_log_partition(rbm) == pytest.approx(exact.log_z, rel=1e-7, abs=1e-7)
+
+
+@torch.no_grad()
+def test_samples_of_any_pair_have_the_conditional_means(any_pair):
+    rbm, exact = any_pair
+    n = 4_000
+    for x, values, mean, sample in (
+        (exact.v, exact.h, exact.mean_h, rbm.sample_h_from_v),
+        (exact.h, exact.v, exact.mean_v, rbm.sample_v_from_h),
+    ):
+        rows, few = some(x, 3)
+        for row, given in zip(rows[:3], few[:3], strict=True):
+            drawn = sample(given.expand(n, -1), Random(int(row))).numpy()
+            assert drawn.shape == (n, values.shape[1])
+            assert (np.abs(drawn.mean(0) - mean[row]) < 6 * (drawn.std(0) + 0.02) / np.sqrt(n)).all()
+
+
+def test_any_pair_is_built_again_from_its_description(any_pair):
+    rbm, _ = any_pair
+    again = build(rbm.spec(), rbm.state_dict())
+    assert again.spec() == rbm.spec()
+    assert all(torch.equal(a, b) for a, b in zip(again.parameters(), rbm.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("visible", sorted(UNBOUNDED))
+@pytest.mark.parametrize("hidden", sorted(UNBOUNDED))
+def test_two_unbounded_sides_are_refused(visible, hidden):
+    with pytest.raises(SettingError, match="both sides are unbounded"):
+        RBM(SIDES[visible](), SIDES[hidden]())

@@ -46,7 +46,7 @@ def die_at_the_nth_file(n: int, before: bool) -> None:
     os.replace = counted  # type: ignore[assignment]
 
 
-def forked(*arguments: object, nth: int = 0, before: bool = False, seconds: float = 120.0) -> int:
+def forked(*arguments: object, nth: int = 0, before: bool = False, seconds: float = 3600.0) -> int:
     """Wait status of a child that calls the command line; killed after ``seconds``."""
     pid = os.fork()
     if pid == 0:
@@ -81,7 +81,7 @@ def main() -> None:
     tally = {"killed": 0, "done": 0}
     for k in range(MOST_ATTEMPTS):
         arguments = ("learn", "--resume", run, "--quiet") if run.exists() else (*begin, "--out", run)
-        nth, seconds = generator.randint(REDONE + 2, REDONE + 8), 120.0
+        nth, seconds = generator.randint(REDONE + 2, REDONE + 8), 3600.0
         if k % 3 == 2:
             nth, seconds = 0, generator.uniform(0.1, 0.7) * whole
         status = forked(*arguments, nth=nth, before=generator.random() < 0.5, seconds=seconds)

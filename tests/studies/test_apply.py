@@ -242,6 +242,10 @@ def test_scaling_comes_back_as_it_was(tmp_path):
     write_scaling(tmp_path, kept)
     found = read_scaling(tmp_path)
     assert (found.units, found.why) == (kept.units, kept.why)
+    (tmp_path / "again").mkdir()
+    write_scaling(tmp_path / "again", found)
+    files = [folder / "scaling.safetensors" for folder in (tmp_path, tmp_path / "again")]
+    assert files[0].read_bytes() == files[1].read_bytes()
     assert np.array_equal(found.shift, kept.shift)
     assert np.array_equal(found.factor, kept.factor)
 

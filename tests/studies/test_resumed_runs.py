@@ -25,7 +25,7 @@ study = import_module("lamina.studies.learn")
 
 def same(one: Path, other: Path) -> None:
     """Assert that two run folders hold the same model, choices, errors, curves and pictures."""
-    for name in ("model.safetensors", "model.json", "stack/model.safetensors"):
+    for name in ("model.safetensors", "model.json", "stack/model.safetensors", "scaling.safetensors"):
         assert (one / name).read_bytes() == (other / name).read_bytes(), name
     documents = [read_json(run / "records.json") for run in (one, other)]
     for part in ("data", "choice", "curves", "repeats", "notes", "warnings", "settings"):
@@ -53,7 +53,7 @@ def test_killed_at_many_moments_a_run_ends_like_an_unbroken_one(tmp_path):
         [sys.executable, str(HERE / "learn_server.py"), str(tmp_path), str(data), "1"],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
         cwd=tmp_path,
     )

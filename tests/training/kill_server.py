@@ -31,6 +31,7 @@ EPOCHS = {
     "cd": 8,
     "gaussian cd": 6,
     "pcd": 8,
+    "fast pcd": 8,
     "back-propagation": 16,
     "adversarial": 8,
     "objective": 16,

@@ -71,7 +71,7 @@ Result = tuple[nn.Module, History]
 def cd(dtype: torch.dtype, epochs: int, **options: Any) -> Result:
     rbm = lamina.RBM(12, 7, dtype=dtype, random_state=3)
     momentum = Schedule(((0.0, 0.5), (2.0, 0.9)))
-    rule = ContrastiveDivergence(2, sparsity_target=0.1, sparsity_cost=0.2)
+    rule = ContrastiveDivergence(2, penalty=lamina.SparsityTarget(0.1, 0.2, biases_only=True))
     options = {"learning_rate": 0.1, "momentum": momentum, "weight_decay": 1e-2, **options}
     return rbm, lamina.fit(rbm, BINARY, rule, epochs=epochs, batch_size=10, random_state=1, **options)
 
@@ -87,6 +87,15 @@ def pcd(dtype: torch.dtype, epochs: int, **options: Any) -> Result:
     rbm = lamina.RBM(12, 7, dtype=dtype, random_state=3)
     rule = PersistentContrastiveDivergence(2, n_chains=7)
     options = {"learning_rate": Schedule(((0.0, 0.1), (9.0, 0.0)), linear=True), "momentum": 0.5, **options}
+    return rbm, lamina.fit(rbm, BINARY, rule, epochs=epochs, batch_size=10, random_state=1, **options)
+
+
+def fast_pcd(dtype: torch.dtype, epochs: int, **options: Any) -> Result:
+    """Fast weights, centring and both kinds of penalties: all that sums over processes inside a step."""
+    rbm = lamina.RBM(12, 8, dtype=dtype, random_state=3)
+    penalty = lamina.SparsityTarget(0.2, 0.5)
+    rule = lamina.FastPersistentContrastiveDivergence(1, n_chains=7, centred=True, penalty=penalty)
+    options = {"learning_rate": 0.05, "momentum": 0.5, "penalties": [lamina.L1(1e-3), lamina.MaxNorm(2.0)], **options}
     return rbm, lamina.fit(rbm, BINARY, rule, epochs=epochs, batch_size=10, random_state=1, **options)
 
 
@@ -156,6 +165,7 @@ SCENARIOS: dict[str, Callable[..., Result]] = {
     "cd": cd,
     "gaussian cd": gaussian_cd,
     "pcd": pcd,
+    "fast pcd": fast_pcd,
     "back-propagation": back_propagation,
     "adversarial": adversarial,
     "objective": objective,

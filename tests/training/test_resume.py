@@ -117,7 +117,7 @@ def test_a_checkpoint_of_another_model_seed_or_rule_is_refused(tmp_path):
 
     def again(rbm=None, rule=None, data=BINARY, seed=1, epochs=4, batch_size=10):
         rbm = rbm or lamina.RBM(12, 7)
-        rule = rule or ContrastiveDivergence(2, sparsity_target=0.1, sparsity_cost=0.2)
+        rule = rule or ContrastiveDivergence(2, penalty=lamina.SparsityTarget(0.1, 0.2, biases_only=True))
         options = {"learning_rate": 0.1, "weight_decay": 1e-2, "checkpoint": tmp_path}
         momentum = lamina.Schedule(((0.0, 0.5), (2.0, 0.9)))
         lamina.fit(
@@ -126,7 +126,7 @@ def test_a_checkpoint_of_another_model_seed_or_rule_is_refused(tmp_path):
 
     for changed, named in [
         ({"rbm": lamina.RBM(12, 8)}, "model"),
-        ({"rule": ContrastiveDivergence(3, sparsity_target=0.1, sparsity_cost=0.2)}, "rule"),
+        ({"rule": ContrastiveDivergence(3, penalty=lamina.SparsityTarget(0.1, 0.2, biases_only=True))}, "rule"),
         ({"data": BINARY[:40]}, "n_rows"),
         ({"seed": 2}, "seed"),
         ({"epochs": 5}, "epochs"),

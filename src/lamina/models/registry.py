@@ -2,54 +2,54 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import torch
 from torch import nn
 
 from lamina.core.errors import LaminaError, ModelFileError
-from lamina.models.energy import RBM
-from lamina.models.networks import MLP
-from lamina.models.stack import Stack
-from lamina.units import Bernoulli, Family, Gaussian
 
-_FAMILIES = {"Bernoulli": Bernoulli, "Gaussian": Gaussian}
-
-
-def _family(spec: dict) -> Family:
-    options = {k: v for k, v in spec.items() if k != "class"}
-    return _look_up(_FAMILIES, spec)(**options)
-
-
-def _rbm(spec: dict) -> RBM:
-    return RBM(_family(spec["visible"]), _family(spec["hidden"]))
-
-
-def _stack(spec: dict) -> Stack:
-    return Stack([build(layer) for layer in spec["layers"]])
-
-
-def _mlp(spec: dict) -> MLP:
-    return MLP(
-        spec["sizes"],
-        activation=spec["activation"],
-        dropout=spec["dropout"],
-        input_dropout=spec["input_dropout"],
-        normalise=spec["normalise"],
-    )
+# Every class that a file may name and where it lives: loaded when first asked for.
+_HOMES = {
+    "Bernoulli": "lamina.units",
+    "Binomial": "lamina.units",
+    "Concatenated": "lamina.units",
+    "Gaussian": "lamina.units",
+    "Rectified": "lamina.units",
+    "Softmax": "lamina.units",
+    "Spin": "lamina.units",
+    "RBM": "lamina.models.energy",
+    "BidirectionalAssociativeMemory": "lamina.models.energy",
+    "BoltzmannMachine": "lamina.models.energy",
+    "ClassificationRBM": "lamina.models.energy",
+    "ConditionalRBM": "lamina.models.energy",
+    "ConvolutionalDBN": "lamina.models.energy",
+    "ConvolutionalRBM": "lamina.models.energy",
+    "DBM": "lamina.models.energy",
+    "DBN": "lamina.models.energy",
+    "Hopfield": "lamina.models.energy",
+    "ModernHopfield": "lamina.models.energy",
+    "TemporalRBM": "lamina.models.energy",
+    "HammingNetwork": "lamina.models.maps",
+    "MLP": "lamina.models.networks",
+    "Stack": "lamina.models.stack",
+}
 
 
-_BUILDERS = {"RBM": _rbm, "Stack": _stack, "MLP": _mlp}
-
-
-def _look_up(table: dict, spec: Any) -> Any:
+def _class_of(spec: Any) -> Any:
     name = spec.get("class") if isinstance(spec, dict) else None
-    if name not in table:
+    if name not in _HOMES:
         raise ModelFileError(
-            f"the model file names the class {name!r}; expected one of {', '.join(sorted(table))}: was it altered, or "
+            f"the model file names the class {name!r}; expected one of {', '.join(sorted(_HOMES))}: was it altered, or "
             f"made by a newer Lamina?"
         )
-    return table[name]
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def _from_spec(spec: Any) -> Any:
+    """The model or family that ``spec`` describes, with parameters as its constructor leaves them."""
+    return _class_of(spec).from_spec(spec, _from_spec)
 
 
 def build(spec: dict, state: dict[str, torch.Tensor] | None = None) -> nn.Module:
@@ -59,7 +59,7 @@ def build(spec: dict, state: dict[str, torch.Tensor] | None = None) -> nn.Module
     model's.
     """
     try:
-        model = _look_up(_BUILDERS, spec)(spec)
+        model = _from_spec(spec)
     except ModelFileError:
         raise
     except (KeyError, TypeError, AttributeError) as error:

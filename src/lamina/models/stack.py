@@ -6,8 +6,9 @@ two ``sample_…`` functions of the top layer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -100,6 +101,17 @@ class Stack(nn.Module):
 
         return classifier(self, n_classes, **options)
 
+    def dbn(self, n_classes: int = 0, **options: Any) -> nn.Module:
+        """A deep belief network that starts at this stack's weights: see `lamina.models.convert.dbn`."""
+        from lamina.models.convert import dbn
+
+        return dbn(self, n_classes, **options)
+
     def spec(self) -> dict:
         """What JSON must hold to build this stack again; the arrays are the state dict."""
         return {"class": "Stack", "layers": [layer.spec() for layer in self.layers]}
+
+    @classmethod
+    def from_spec(cls, spec: dict, build: Callable[[dict], Any]) -> Stack:
+        """The stack that `spec` describes; ``build`` makes its layers."""
+        return cls([build(layer) for layer in spec["layers"]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +53,9 @@ def _fresh(parent: Path, name: str) -> Path:
 
 def write_scaling(folder: Path, scaling: Scaling) -> None:
     """Keep the front-end beside the model: `predict` on new rows needs the same scaling."""
-    metadata = {"units": scaling.units, "why": scaling.why, "sha256": _digest(scaling)}
-    write_arrays(folder / "scaling.safetensors", {"shift": scaling.shift, "factor": scaling.factor}, metadata)
+    about = json.dumps({"units": scaling.units, "why": scaling.why, "sha256": _digest(scaling)})
+    # One entry: safetensors writes several in an order that changes from file to file.
+    write_arrays(folder / "scaling.safetensors", {"shift": scaling.shift, "factor": scaling.factor}, {"about": about})
 
 
 def _digest(scaling: Scaling) -> str:
@@ -71,10 +73,12 @@ def read_scaling(folder: Path) -> Scaling:
     arrays = read_arrays(folder / "scaling.safetensors", ModelFileError)
     with safe_open(folder / "scaling.safetensors", framework="np") as file:
         metadata: Any = file.metadata() or {}
-    if set(arrays) != {"shift", "factor"} or "units" not in metadata:
-        raise ModelFileError(f"{folder / 'scaling.safetensors'} holds no scaling: it was altered; restore it")
-    scaling = Scaling(metadata["units"], arrays["shift"], arrays["factor"], metadata.get("why", ""))
-    if metadata.get("sha256") != _digest(scaling):
+    try:
+        about = json.loads(metadata["about"])
+        scaling = Scaling(about["units"], arrays["shift"], arrays["factor"], about["why"])
+    except (KeyError, TypeError, ValueError):
+        raise ModelFileError(f"{folder / 'scaling.safetensors'} holds no scaling: it was altered; restore it") from None
+    if about.get("sha256") != _digest(scaling):
         raise ModelFileError(
             f"{folder / 'scaling.safetensors'} does not match its own checksum: it was altered; restore it"
         )

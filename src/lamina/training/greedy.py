@@ -25,6 +25,7 @@ from lamina.training.contrastive_divergence import ContrastiveDivergence
 from lamina.training.distributed import world
 from lamina.training.history import History
 from lamina.training.loop import fit
+from lamina.training.penalties import WeightPenalty
 from lamina.training.rules import GradientRule, Setting
 from lamina.training.schedules import Schedule
 from lamina.training.sources import IN_MEMORY, Batch, as_source
@@ -128,6 +129,7 @@ def pretrain(
     learning_rate: float | Schedule | Sequence[float | Schedule] | None = None,
     momentum: float | Schedule = 0.5,
     weight_decay: float = 2e-4,
+    penalties: Sequence[WeightPenalty] = (),
     pass_up: str = "mean",
     validation: Any = None,
     random_state: int | Random | None = None,
@@ -166,6 +168,7 @@ def pretrain(
                 learning_rate=default_learning_rate(layer) if rate is None else rate,
                 momentum=momentum,
                 weight_decay=weight_decay,
+                penalties=penalties,
                 validation=validation,
                 random_state=stream,
                 checkpoint=None if checkpoint is None else Path(checkpoint) / f"layer-{k + 1}",

@@ -23,6 +23,7 @@ from lamina.training import optimisers
 from lamina.training.distributed import World, world
 from lamina.training.history import EpochRecord, History
 from lamina.training.interrupt import Interruptible
+from lamina.training.penalties import WeightPenalty
 from lamina.training.rules import GradientRule, ObjectiveRule, Rule, Setting, StatisticsRule
 from lamina.training.schedules import Schedule, as_schedule
 from lamina.training.sources import Batch, Source, as_source
@@ -42,6 +43,7 @@ def fit(
     momentum: float | Schedule = 0.0,
     weight_decay: float = 0.0,
     optimiser: str = "sgd",
+    penalties: Sequence[WeightPenalty] = (),
     validation: Any = None,
     patience: int | None = None,
     random_state: int | Random | None = None,
@@ -54,7 +56,8 @@ def fit(
 
     ``data`` is an array (rows, features), NumPy, memory-mapped or torch; a tuple of arrays of equal length; or an
     iterable of batches that can be gone through once per epoch. ``learning_rate`` and ``momentum`` are numbers or
-    `Schedule` objects over epochs; ``weight_decay`` spares biases. With ``validation`` (same form as ``data``) and
+    `Schedule` objects over epochs; ``weight_decay`` and ``penalties`` (`L1`, `MaxNorm`) spare biases. With
+    ``validation`` (same form as ``data``) and
     ``patience``, training stops once the rule's watched measure has not improved for that many epochs, and the best
     weights are put back. With ``checkpoint`` (a folder) the run can be killed at any moment and called again with the
     same arguments: it goes on and ends with the weights of an unbroken run, bit for bit.
@@ -63,6 +66,7 @@ def fit(
     `Interrupted` after Ctrl-C (state saved first), `DataError` and `SettingError` for what cannot be learnt from.
     """
     _check_settings(epochs, batch_size, weight_decay, patience, validation)
+    _check_penalties(penalties, rule)
     place = check_device(device) if device is not None else next(model.parameters()).device
     processes = world()
     if place.type == "cuda" and place.index is None and processes.size > 1:
@@ -80,6 +84,7 @@ def fit(
         momentum=as_schedule(momentum),
         weight_decay=weight_decay,
         optimiser_name=optimiser,
+        penalties=tuple(penalties),
         patience=patience,
         folder=None if checkpoint is None else Path(checkpoint),
         checkpoint_seconds=checkpoint_seconds,
@@ -99,6 +104,17 @@ def _check_settings(epochs: int, batch_size: int, weight_decay: float, patience:
             raise SettingError("patience needs validation data to watch: pass validation=, or leave patience out")
 
 
+def _check_penalties(penalties: Sequence[WeightPenalty], rule: Rule) -> None:
+    for penalty in penalties:
+        if not isinstance(penalty, WeightPenalty):
+            raise SettingError(
+                f"penalties holds {penalty!r}; expected penalties of weights such as L1(1e-4): those of activity are "
+                f"handed to a rule as penalty="
+            )
+    if penalties and not isinstance(rule, GradientRule):
+        raise SettingError(f"{type(rule).__name__} takes no gradient steps, which penalties need: leave penalties out")
+
+
 class _Run:
     """One call of `fit`: settings, the pieces made from them, and how far it has come."""
 
@@ -114,6 +130,7 @@ class _Run:
         self.momentum: Schedule = settings["momentum"]
         self.weight_decay: float = settings["weight_decay"]
         self.optimiser_name: str = settings["optimiser_name"]
+        self.penalties: tuple[WeightPenalty, ...] = settings["penalties"]
         self.patience: int | None = settings["patience"]
         self.folder: Path | None = settings["folder"]
         self.checkpoint_seconds: float = settings["checkpoint_seconds"]
@@ -170,6 +187,7 @@ class _Run:
             "momentum": vars(self.momentum),
             "weight_decay": self.weight_decay,
             "optimiser": self.optimiser_name,
+            "penalties": [penalty.describe() for penalty in self.penalties],
             "patience": self.patience,
             "seed": self.random.seed,
             "stream": list(self.random.names),
@@ -232,7 +250,11 @@ class _Run:
             optimisers.set_rates(self.optimiser, self.learning_rate(now), self.momentum(now))
             self._add(rule.gradients(self.model, batch, self.state.step, self.step_random))
             self.world.sum_(gradients)
+            for penalty in self.penalties:
+                penalty.add_gradients(self.learnt)
             self.optimiser.step()
+            for penalty in self.penalties:
+                penalty.correct(self.learnt)
             self._after_step(batch, interrupted)
 
     def _statistics_epoch(self, rule: StatisticsRule) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from lamina.core.checks import check_unit_interval
 from lamina.core.numerics import log1pexp, logit
 from lamina.core.random import Random
-from lamina.units.family import Family
+from lamina.units.family import Family, digits
 
 
 class Bernoulli(Family):
@@ -33,6 +34,16 @@ class Bernoulli(Family):
     def bias_from_data(self, mean: Tensor) -> Tensor:
         # A pixel that is never on would get −∞; 1/100 is as sure as a bias needs to start (weights do the rest).
         return logit(mean, margin=0.01)
+
+    def slope_of_mean(self, mean: Tensor) -> Tensor:
+        return mean * (1 - mean)
+
+    @property
+    def n_states(self) -> int:
+        return 2**self.n
+
+    def states_at(self, index: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
+        return digits(index, 2, self.n).to(dtype)
 
     def check(self, X: Any, name: str = "the data") -> None:
         check_unit_interval(X, name=name)

@@ -21,6 +21,8 @@ from lamina.units.family import Family
 class Gaussian(Family):
     """``n`` real units with standard deviation ``sigma``, learnt if ``learn_sigma``."""
 
+    bounded = False
+
     def __init__(self, n: int, sigma: float = 1.0, learn_sigma: bool = False) -> None:
         super().__init__(n)
         check_number("sigma", sigma, low=1e-6)
@@ -53,6 +55,13 @@ class Gaussian(Family):
 
     def interaction(self, x: Tensor) -> Tensor:
         return x * torch.exp(-self.log_variance)
+
+    def bias_statistic(self, x: Tensor, bias: Tensor) -> Tensor:
+        """−∂E/∂b = (x − b)/σ²."""
+        return (x - bias) * torch.exp(-self.log_variance)
+
+    def slope_of_mean(self, mean: Tensor) -> Tensor:
+        return torch.ones_like(mean)
 
     def log_variance_statistic(self, x: Tensor, bias: Tensor, input: Tensor) -> Tensor:
         """−∂E/∂log σ² per unit and row: (x − b)²/2σ² − x·input/σ², with input = W s(h) (..., n)."""

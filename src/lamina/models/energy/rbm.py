@@ -10,10 +10,13 @@ The model holds no loop, file or optimiser: sampling is in `lamina.inference`, l
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from lamina.core.errors import DataError
+from lamina.core.errors import DataError, SettingError
 from lamina.core.random import Random
 from lamina.units import Family, as_family
 
@@ -21,8 +24,9 @@ from lamina.units import Family, as_family
 class RBM(nn.Module):
     """A restricted Boltzmann machine of two families of units; integers mean Bernoulli units.
 
-    ``RBM(784, 500)``, ``RBM(Gaussian(351), 1024)``. Weights start at N(0, 0.01²) and biases at 0 (Hinton 2010,
-    section 8); `initialise` sets them from a stream and the data's mean.
+    ``RBM(784, 500)``, ``RBM(Gaussian(351), 1024)``, ``RBM(Concatenated([Bernoulli(784), Softmax(10)]), 500)``. Any pair
+    will do of which at least one side is bounded; two unbounded ones raise `SettingError`. Weights start at N(0, 0.01²)
+    and biases at 0 (Hinton 2010, section 8); `initialise` sets them from a stream and the data's mean.
     """
 
     def __init__(
@@ -36,6 +40,7 @@ class RBM(nn.Module):
         super().__init__()
         self.visible = as_family(visible)
         self.hidden = as_family(hidden)
+        _check_sides(self.visible, self.hidden)
         self.W = nn.Parameter(torch.empty(self.visible.n, self.hidden.n))
         self.b = nn.Parameter(torch.zeros(self.visible.n))
         self.c = nn.Parameter(torch.zeros(self.hidden.n))
@@ -94,12 +99,12 @@ class RBM(nn.Module):
     @torch.no_grad()
     def sample_h_from_v(self, v: Tensor, random: Random) -> Tensor:
         """h ~ p(h | v): (..., n_visible) → (..., n_hidden)."""
-        return self.hidden.sample(self.field_h(v), random)
+        return self.hidden.mean_and_sample_(self.field_h(v), random)[1]
 
     @torch.no_grad()
     def sample_v_from_h(self, h: Tensor, random: Random) -> Tensor:
         """v ~ p(v | h): (..., n_hidden) → (..., n_visible)."""
-        return self.visible.sample(self.field_v(h), random)
+        return self.visible.mean_and_sample_(self.field_v(h), random)[1]
 
     # energies -------------------------------------------------------------------------------------------------------
 
@@ -122,12 +127,25 @@ class RBM(nn.Module):
         """What JSON must hold to build this machine again; the arrays are the state dict."""
         return {"class": "RBM", "visible": self.visible.spec(), "hidden": self.hidden.spec()}
 
+    @classmethod
+    def from_spec(cls, spec: dict, build: Callable[[dict], Any]) -> RBM:
+        """The machine that `spec` describes; ``build`` makes its families."""
+        return cls(build(spec["visible"]), build(spec["hidden"]))
+
     def _check_width(self, x: Tensor, expected: int, side: str) -> None:
         if x.shape[-1] != expected:
             raise DataError(
                 f"{side} values have shape {tuple(x.shape)}; expected (..., {expected}): this machine has {expected} "
                 f"{side} units"
             )
+
+
+def _check_sides(visible: Family, hidden: Family) -> None:
+    if not (visible.bounded or hidden.bounded):
+        raise SettingError(
+            f"both sides are unbounded ({visible!r} against {hidden!r}): strong weights would make the partition sum "
+            f"infinite; expected at least one side of binary, softmax or binomial units"
+        )
 
 
 def _affine(bias: Tensor, x: Tensor, weights: Tensor, out: Tensor | None) -> Tensor:

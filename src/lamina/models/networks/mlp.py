@@ -13,7 +13,8 @@ them from running away where an entropy is minimised.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -150,6 +151,12 @@ class MLP(nn.Module):
             "input_dropout": self.input_dropout,
             "normalise": self.normalise,
         }
+
+    @classmethod
+    def from_spec(cls, spec: dict, build: Callable[[dict], Any]) -> MLP:
+        """The network that `spec` describes."""
+        options = ("activation", "dropout", "input_dropout", "normalise")
+        return cls(spec["sizes"], **{name: spec[name] for name in options})
 
 
 def _drop(x: Tensor, probability: float, random: Random | None) -> Tensor:
