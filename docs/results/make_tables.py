@@ -1,17 +1,25 @@
-"""Writes the result tables of README.md from the JSON that the commands printed. Run it after recording a result.
+"""Writes the result tables of README.md and the page docs/recipes.md from what the commands printed.
 
-Each ``NAME.json`` in this folder is what ``lamina learn ... --json`` printed (or ``lamina bench rbm --json``);
-``published.json`` gives the order, the commands and the numbers of the literature. Nothing is typed into a table.
+Run it after recording a result; ``--check`` says by its exit status whether all is up to date. Each ``NAME.json`` in
+this folder is what ``lamina learn ... --json`` printed (or ``lamina bench rbm --json``); ``published.json`` gives the
+order, the commands and the numbers of the literature. What ``lamina reproduce NAME --json`` printed lies beside the
+recipe, as ``src/lamina/recipes/NAME/results.json``. Nothing is typed into a table.
 """
 
 from __future__ import annotations
 
+import ast
 import json
+import math
 import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-README = HERE.parent.parent / "README.md"
+ROOT = HERE.parent.parent
+README = ROOT / "README.md"
+RECIPES = ROOT / "src" / "lamina" / "recipes"
+RECIPES_PAGE = ROOT / "docs" / "recipes.md"
+PUBLISHED_ROWS = 3  # of a recipe, in README: the page of all recipes has every row
 
 
 def percent(result: dict, repeats: int) -> str:
@@ -53,9 +61,131 @@ def bench_table() -> str:
     return "\n".join([*head, "|---" * (len(batches) + 1) + "|", *lines])
 
 
+# recipes ------------------------------------------------------------------------------------------------------------
+
+
+def constants(path: Path) -> dict:
+    """The module's docstring and its constants that are plain values, without importing it."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    found = {"about": ast.get_docstring(tree) or ""}
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            try:
+                found[node.targets[0].id] = ast.literal_eval(node.value)
+            except ValueError:
+                continue
+    return found
+
+
+def recipes() -> list[dict]:
+    """Every recipe of the catalogue that is there: name, title, paper, about, recorded results or None."""
+    found = []
+    for name in constants(RECIPES / "catalogue.py")["NAMES"]:
+        path = RECIPES / name / "recipe.py"
+        if not path.is_file():
+            continue
+        about = constants(path)
+        recorded = RECIPES / name / "results.json"
+        results = json.loads(recorded.read_text(encoding="utf-8")) if recorded.is_file() else None
+        found.append({"name": name, **about, "recorded": results})
+    return found
+
+
+def number(value: float | None, sd: float = 0.0) -> str:
+    """As many decimals as show two digits of the deviation; without one, two from 10 on and three below."""
+    if value is None:
+        return "–"
+    if sd > 0:
+        decimals = min(max(1 - math.floor(math.log10(sd)), 0), 6)
+        return f"{value:,.{decimals}f} ± {sd:.{decimals}f}".replace("-", "−")
+    decimals = 2 if abs(value) >= 10 else 3
+    words = f"{value:,.{decimals}f}" if abs(value) >= 1e-3 or value == 0 else f"{value:.2g}"
+    return (words.rstrip("0").rstrip(".") if "." in words and "e" not in words else words).replace("-", "−")
+
+
+def published(row: dict) -> str:
+    mark = " ᵐ" if row.get("read") == "memory" and row["published"] is not None else ""
+    return number(row["published"]) + mark
+
+
+def measured(row: dict) -> str:
+    unit = f" {row['unit']}" if row["unit"] else ""
+    return f"**{number(row['ours'], row['sd'])}**{unit}"
+
+
+def recipes_table() -> str:
+    """Of each recorded recipe the first rows that have a published number, or its first row."""
+    lines = ["| recipe | what | published | **Lamina** |", "|---|---|---|---|"]
+    for recipe in recipes():
+        if recipe["recorded"] is None:
+            continue
+        rows = recipe["recorded"]["results"]
+        chosen = [row for row in rows if row["published"] is not None][:PUBLISHED_ROWS] or rows[:1]
+        for k, row in enumerate(chosen):
+            name = f"[{recipe['name']}](docs/recipes.md#{recipe['name']})" if k == 0 else ""
+            lines.append(f"| {name} | {cell(row['what'])} | {published(row)} | {measured(row)} |")
+    return "\n".join(lines)
+
+
+def cell(words: str) -> str:
+    return words.replace("|", "\\|")
+
+
+PAGE_HEAD = """# Recipes
+
+A recipe follows one paper end to end: `lamina reproduce NAME` trains, measures and prints the numbers of the paper beside
+those measured here, names every deviation, and leaves a run folder with `report.html`. `--quick` is a small version that
+shows in a minute or so that everything runs; it reproduces nothing. A run that was stopped goes on with `--resume`.
+`lamina reproduce --list` prints this list.
+
+Numbers after ± are standard deviations over seeds. ᵐ quoted from memory of the paper, not read in it. This page is made
+by `docs/results/make_tables.py` from the recipes themselves and the `results.json` beside each.
+"""
+
+
+def recipes_page() -> str:
+    """docs/recipes.md: every recipe with its paper, what is shown, the command, the numbers and the deviations."""
+    return PAGE_HEAD + "".join(recipe_section(recipe) for recipe in recipes())
+
+
+def recipe_section(recipe: dict) -> str:
+    parts = [f"\n## {recipe['name']}\n", f"**{recipe['TITLE']}.** {recipe['PAPER']}\n", f"{recipe['about'].strip()}\n"]
+    parts.append(f"```\nlamina reproduce {recipe['name']}\n```\n")
+    recorded = recipe["recorded"]
+    if recorded is None:
+        return "\n".join([*parts, "No full run has been recorded yet.\n"])
+    parts.append("| what | published | measured here |\n|---|---|---|")
+    parts += [f"| {remarked(row)} | {published(row)} | {measured(row)} |" for row in recorded["results"]]
+    seeds = ", ".join(map(str, recorded["seeds"])) or "none"
+    machine = recorded["environment"]
+    parts.append(
+        f"\nSeeds {seeds}; {duration(recorded['seconds'])} on {machine['device']} "
+        f"({machine['threads']} threads, torch {machine['torch']}).\n"
+    )
+    parts.append("Deviations from the paper:\n")
+    parts += [f"- {words}" for words in recorded["deviations"]] or ["- none"]
+    parts += ["", *(f"{words}\n" for words in recorded.get("notes", []))]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def remarked(row: dict) -> str:
+    note = f" ({row['note']})" if row.get("note") else ""
+    return cell(row["what"] + note)
+
+
+def duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+# writing ------------------------------------------------------------------------------------------------------------
+
+
 def filled(text: str) -> str:
-    """README's text with both tables replaced."""
-    for name, table in (("learn", learn_table()), ("bench", bench_table())):
+    """README's text with all tables replaced."""
+    for name, table in (("learn", learn_table()), ("bench", bench_table()), ("recipes", recipes_table())):
         begin, end = f"<!-- {name} table: begin -->", f"<!-- {name} table: end -->"
         before, rest = text.split(begin)
         text = f"{before}{begin}\n{table}\n{end}{rest.split(end)[1]}"
@@ -64,6 +194,8 @@ def filled(text: str) -> str:
 
 if __name__ == "__main__":
     text = README.read_text(encoding="utf-8")
+    page = RECIPES_PAGE.read_text(encoding="utf-8") if RECIPES_PAGE.is_file() else ""
     if "--check" in sys.argv:
-        sys.exit(filled(text) != text)
+        sys.exit(filled(text) != text or recipes_page() != page)
     README.write_text(filled(text), encoding="utf-8")
+    RECIPES_PAGE.write_text(recipes_page(), encoding="utf-8")

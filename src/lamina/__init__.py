@@ -22,6 +22,11 @@ _HOME = {
     "pretrain": "lamina.training",
     "ContrastiveDivergence": "lamina.training",
     "PersistentContrastiveDivergence": "lamina.training",
+    "FastPersistentContrastiveDivergence": "lamina.training",
+    "SparsityTarget": "lamina.training",
+    "SparseGroup": "lamina.training",
+    "L1": "lamina.training",
+    "MaxNorm": "lamina.training",
     "BackPropagation": "lamina.training",
     "FullBackPropagation": "lamina.training",
     "VirtualAdversarial": "lamina.training",
@@ -36,6 +41,7 @@ _HOME = {
     "LaminaError": "lamina.core.errors",
 }
 _ROOMS = (
+    "cli",
     "core",
     "data",
     "estimators",
@@ -43,6 +49,7 @@ _ROOMS = (
     "inference",
     "metrics",
     "models",
+    "recipes",
     "report",
     "studies",
     "training",
@@ -60,12 +67,17 @@ if TYPE_CHECKING:
     from lamina.models import Stack as Stack
     from lamina.storage import load as load
     from lamina.storage import save as save
+    from lamina.training import L1 as L1
     from lamina.training import BackPropagation as BackPropagation
     from lamina.training import ContrastiveDivergence as ContrastiveDivergence
+    from lamina.training import FastPersistentContrastiveDivergence as FastPersistentContrastiveDivergence
     from lamina.training import FullBackPropagation as FullBackPropagation
     from lamina.training import History as History
+    from lamina.training import MaxNorm as MaxNorm
     from lamina.training import PersistentContrastiveDivergence as PersistentContrastiveDivergence
     from lamina.training import Schedule as Schedule
+    from lamina.training import SparseGroup as SparseGroup
+    from lamina.training import SparsityTarget as SparsityTarget
     from lamina.training import VirtualAdversarial as VirtualAdversarial
     from lamina.training import fit as fit
     from lamina.training import pretrain as pretrain

@@ -15,11 +15,46 @@ import lamina
 import oracles
 from lamina import RBM, Bernoulli, Gaussian, Stack, storage
 from lamina.core.errors import ModelFileError
-from lamina.models import MLP, registry
+from lamina.models import MLP, energy, maps, registry
+from lamina.units import Binomial, Concatenated, Rectified, Softmax, Spin
+
+
+def energy_models() -> dict:
+    """One small model of every energy-based class and every family of units, float64, all values drawn at random."""
+    side = Concatenated([Binomial(2, trials=3), Softmax(3, n_groups=2)])
+    found = {
+        "spin and rectified": RBM(Spin(3), Rectified(2), dtype=torch.float64),
+        "noisy rectified": RBM(3, Rectified(2, sampler="noisy"), dtype=torch.float64),
+        "concatenated": RBM(side, 3, dtype=torch.float64),
+        "classification": energy.ClassificationRBM(4, 3, 2, dtype=torch.float64),
+        "conditional": energy.ConditionalRBM(Gaussian(2, learn_sigma=True), 3, 4, dtype=torch.float64),
+        "temporal": energy.TemporalRBM(Gaussian(2), 3, 2, dtype=torch.float64),
+        "convolutional": energy.ConvolutionalRBM(2, 3, (2, 3), (2, 1), dtype=torch.float64),
+        "convolutional, 1-D": energy.ConvolutionalRBM(Gaussian(1), 3, 3, dimensions=1, dtype=torch.float64),
+        "convolutional network": energy.ConvolutionalDBN(
+            [
+                energy.ConvolutionalRBM(1, 3, 3, 2, dtype=torch.float64),
+                energy.ConvolutionalRBM(3, 2, 2, 2, dtype=torch.float64),
+            ]
+        ),
+        "boltzmann": energy.BoltzmannMachine(3, 2, dtype=torch.float64),
+        "semi-restricted": energy.BoltzmannMachine(3, 2, "semi-restricted", dtype=torch.float64),
+        "belief network": energy.DBN([4, 3, 2], n_classes=3, dtype=torch.float64),
+        "deep boltzmann": energy.DBM(Gaussian(4), 3, 2, 2, dtype=torch.float64),
+        "hopfield": energy.Hopfield(4, dtype=torch.float64),
+        "modern hopfield": energy.ModernHopfield(4, 3, beta=2.0, dtype=torch.float64),
+        "bidirectional": energy.BidirectionalAssociativeMemory(4, 3, dtype=torch.float64),
+        "hamming": maps.HammingNetwork(4, 3, dtype=torch.float64),
+    }
+    generator = torch.Generator().manual_seed(0)
+    for model in found.values():
+        for array in model.state_dict().values():
+            array.copy_(torch.randn(array.shape, generator=generator, dtype=array.dtype))
+    return found
 
 
 def models() -> dict:
-    return {
+    return energy_models() | {
         "rbm": RBM(5, 4),
         "rbm float64": oracles.random_binary(5, 4),
         "gaussian": oracles.random_gaussian(3, 4, learn_sigma=False),
@@ -43,6 +78,22 @@ def test_a_model_comes_back_bit_for_bit(name, tmp_path):
         assert theirs[key].dtype == ours[key].dtype
         assert torch.equal(theirs[key], ours[key])
     assert sorted(os.listdir(folder)) == ["model.json", "model.safetensors"]
+
+
+def test_every_class_of_the_registry_is_among_them():
+    seen = set()
+
+    def look(spec):
+        if isinstance(spec, dict):
+            seen.add(spec.get("class"))
+            spec = list(spec.values())
+        if isinstance(spec, list):
+            for part in spec:
+                look(part)
+
+    for model in models().values():
+        look(model.spec())
+    assert seen - {None} == set(registry._HOMES)
 
 
 def test_extra_documents_are_kept(tmp_path):

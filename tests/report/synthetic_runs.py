@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
+from lamina.core.figures import Images, Lines, pack
+
 Run = tuple[dict[str, Any], dict[str, np.ndarray]]
 
 
@@ -165,6 +167,46 @@ def minimal_run() -> Run:
     return {"data": {"name": "least"}}, {}
 
 
+def recipe_run() -> Run:
+    """A recipe: numbers beside published ones, pictures and curves of every kind, no data set."""
+    noise = np.random.default_rng(0)
+    holes = noise.random((2, 5, 8, 8))
+    holes[0, :, :4] = np.nan
+    figures, arrays = pack(
+        [
+            Images("Filled in", holes, ("given <b>", "filled in"), note="Rows above were hidden."),
+            Lines("Likelihood", "epoch", "nats", {"plain": ([1, 2, 3], [-9, -8, np.nan]), "two": ([1, 2], [-9, -7])}),
+            Lines("Error", "n", "|error|", {"ais": ([1, 100], [1.0, 0.01], [0.1, np.nan])}, log_x=True, log_y=True),
+            Images("Filters", noise.normal(size=(7, 6, 5)), signed=True),
+            Images("Classes", noise.random((3, 6, 6)), ("a long caption", "b", "c & d")),
+        ]
+    )
+    measured = [
+        {"what": "log-likelihood <test>", "published": -86.34, "ours": -86.2071, "sd": 0.31, "unit": "nats"},
+        {"what": "error", "published": 1.2, "ours": 1.25, "sd": 0.0, "unit": "%", "higher_is_better": False},
+        {"what": "rows", "published": None, "ours": 60000, "sd": 0.0, "unit": "", "note": "all of them"},
+    ]
+    measured[0] |= {"read": "memory", "source": "Table 1", "higher_is_better": True}
+    document = {
+        "kind": "recipe",
+        "name": "someone1985_machine",
+        "title": "A recipe",
+        "paper": "A. Someone (1985), Machines, Journal.",
+        "about": "What is <shown>.",
+        "command": "lamina reproduce someone1985_machine",
+        "measured": measured,
+        "figures": figures,
+        "deviations": ["half the epochs", "other units"],
+        "seeds": [0, 1, 2],
+        "seconds": 4000.0,
+        "quick": False,
+        "notes": ["a note"],
+        "lamina": "0.1.0",
+        "environment": {"python": "3.11"},
+    }
+    return document, arrays
+
+
 RUNS = {
     "image": image_run,
     "colour": colour_run,
@@ -172,4 +214,5 @@ RUNS = {
     "signal": signal_run,
     "unlabelled": unlabelled_run,
     "minimal": minimal_run,
+    "recipe": recipe_run,
 }

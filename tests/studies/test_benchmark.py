@@ -6,13 +6,14 @@ import pytest
 
 from lamina.core.errors import SettingError
 from lamina.studies import benchmark
-from lamina.studies.benchmark import bench_rbm
+from lamina.studies.benchmark import bench_ais, bench_rbm
 from small_studies import cli
 
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch):
-    for name, value in (("VISIBLE", 20), ("HIDDEN", 10), ("BATCHES", (5, 7)), ("ROWS", 14)):
+    sizes = {"VISIBLE": 20, "HIDDEN": 10, "BATCHES": (5, 7), "ROWS": 14, "CHAINS": 6, "TEMPERATURES": 3}
+    for name, value in sizes.items():
         monkeypatch.setattr(benchmark, name, value)
     find = benchmark.importlib.util.find_spec
     monkeypatch.setattr(
@@ -47,14 +48,33 @@ def test_the_median_counts(monkeypatch):
     assert (ours["ratio"], ours["ratio_low"], ours["ratio_high"]) == (2.0, 2.0, 3.0)
 
 
+@pytest.mark.parametrize("bench", [bench_rbm, bench_ais])
 @pytest.mark.parametrize("repeats", [0, -1])
-def test_at_least_one_measurement(repeats):
+def test_at_least_one_measurement(bench, repeats):
     with pytest.raises(SettingError):
-        bench_rbm(repeats=repeats)
+        bench(repeats=repeats)
+
+
+def test_annealing_is_measured_against_its_two_products():
+    answer = bench_ais(repeats=3)
+    (batch,) = answer["batches"]
+    products, annealing = batch["rows"]
+    assert batch["batch_size"] == 6
+    assert (products["name"], products["ratio"]) == ("two matrix products", 1.0)
+    assert annealing["name"] == "annealed importance sampling"
+    assert annealing["ratio"] == pytest.approx(annealing["milliseconds"] / products["milliseconds"])
+    assert annealing["ratio_low"] <= annealing["ratio_high"]
 
 
 def test_the_command_prints_a_line_for_each(capsys):
     assert cli("bench", "rbm", "--repeats", 1) == 0
     said = capsys.readouterr().out
     for words in ("batch 5", "batch 7", "five matrix products", "lamina.fit", "plain torch loop", "not installed"):
+        assert words in said
+
+
+def test_the_command_measures_annealing_too(capsys):
+    assert cli("bench", "ais", "--repeats", 1) == 0
+    said = capsys.readouterr().out
+    for words in ("one temperature", "batch 6", "two matrix products", "annealed importance sampling"):
         assert words in said

@@ -279,6 +279,9 @@ def test_what_cannot_be_trained_is_refused():
         lamina.fit(lamina.MLP([3, 2]), X, ContrastiveDivergence(1), epochs=1)
     with pytest.raises(SettingError, match="learns no variance of hidden units"):
         lamina.fit(RBM(3, Gaussian(2, learn_sigma=True)), X, ContrastiveDivergence(1), epochs=1)
+    mixed = lamina.units.Concatenated([Gaussian(2, learn_sigma=True), Bernoulli(1)])
+    with pytest.raises(SettingError, match="Gaussian as a whole"):
+        lamina.fit(RBM(mixed, 2), X, ContrastiveDivergence(1), epochs=1)
     for wrong in ({"k": 0}, {"k": 1.5}, {"penalty": 0.1}, {"penalty": lamina.L1(0.1)}):
         with pytest.raises(SettingError):
             ContrastiveDivergence(**wrong)

@@ -187,7 +187,7 @@ def test_samples_of_countable_units_follow_their_probabilities(name):
 
 @torch.no_grad()
 def test_mean_and_draw_at_once(family):
-    field = field_of(family).expand(50, -1)
+    field = field_of(family).repeat(50, 1)
     given, out = field.clone(), torch.empty(50, family.n, dtype=torch.float64)
     mean, drawn = family.mean_and_sample_(given, Random(4), out=out)
     assert torch.equal(mean, family.mean(field))

@@ -20,9 +20,8 @@ def by_hand(field: np.ndarray, p: tuple[int, ...]):
     """Means and log partition sums, block by block."""
     size = field.shape[2:]
     counts = [-(-a // b) for a, b in zip(size, p, strict=True)]
-    mean, log_sum, pooled = (
-        np.zeros(s) for s in (field.shape, (*field.shape[:2], *counts), (*field.shape[:2], *counts))
-    )
+    mean, log_sum = np.zeros(field.shape), np.zeros((*field.shape[:2], *counts))
+    pooled = log_sum.copy()
     for index in np.ndindex(*counts):
         where = (..., *(slice(i * a, (i + 1) * a) for i, a in zip(index, p, strict=True)))
         block = np.exp(field[where])

@@ -16,6 +16,11 @@ The tree, each leaf with the built-in type that callers already catch::
     ├── MissingPackageError (ImportError) an optional package that is not installed
     └── Interrupted (KeyboardInterrupt)   Ctrl-C, after what was learnt has been saved
 
+and the warnings, for results that stand but should not be believed as they are::
+
+    LaminaWarning (UserWarning)
+    └── UnreliableEstimateWarning         an estimate whose own diagnostics say that it may be far off
+
 Each message is one line: what was given, what was expected, what to do.
 """
 
@@ -70,6 +75,14 @@ class MissingPackageError(LaminaError, ImportError):
 
 class Interrupted(LaminaError, KeyboardInterrupt):  # noqa: N818 - it is no error
     """Ctrl-C, after the step was finished and what was learnt was saved."""
+
+
+class LaminaWarning(UserWarning):
+    """Root of the warnings that Lamina gives on purpose."""
+
+
+class UnreliableEstimateWarning(LaminaWarning):
+    """An estimate, of a partition function for one, that may be far off: too few chains or temperatures."""
 
 
 def nearest_names(name: str, known: list[str]) -> str:

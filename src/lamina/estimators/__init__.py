@@ -4,8 +4,17 @@ Constructors only store, `fit` validates, learnt values end in ``_``. The learni
 """
 
 from lamina.estimators.bernoulli_rbm import BernoulliRBM
+from lamina.estimators.dbm import DBM
 from lamina.estimators.dbn_classifier import DBNClassifier
 from lamina.estimators.dbn_regressor import DBNRegressor
 from lamina.estimators.gaussian_rbm import GaussianRBM
+from lamina.estimators.hopfield import Hopfield
 
-__all__ = ["BernoulliRBM", "DBNClassifier", "DBNRegressor", "GaussianRBM"]
+__all__ = [
+    "DBM",
+    "BernoulliRBM",
+    "DBNClassifier",
+    "DBNRegressor",
+    "GaussianRBM",
+    "Hopfield",
+]

@@ -20,7 +20,6 @@ from torch import Tensor
 
 from lamina.core.checks import check_device, check_unit_interval
 from lamina.core.errors import DataError
-from lamina.core.numerics import log1pexp
 from lamina.core.random import Random, as_random
 from lamina.estimators.base import (
     ContinuedPCD,
@@ -32,6 +31,7 @@ from lamina.estimators.base import (
 )
 from lamina.estimators.limits import check_settings
 from lamina.inference import gibbs
+from lamina.inference.pseudo_likelihood import site_log_probability
 from lamina.models import RBM
 from lamina.training import EpochRecord, fit
 
@@ -252,13 +252,12 @@ def _warn_outside(X: Any) -> None:
 
 
 def _pseudo_likelihood(machine: RBM, X: Any, random: Random) -> np.ndarray:
-    """−n log(1 + e^(F(x) − F(x'))), x' being x with one value replaced by 1 − value: (n_rows,)."""
+    """n log p(x_i | the other x) for one unit i of each row, drawn at random: (n_rows,)."""
     generator = random.numpy()
 
     def score(v: Tensor) -> Tensor:
-        places = torch.from_numpy(generator.integers(X.shape[1], size=(len(v), 1))).to(v.device)
-        other = v.scatter(1, places, 1 - v.gather(1, places))
-        return -X.shape[1] * log1pexp(machine.free_energy(v) - machine.free_energy(other))
+        sites = torch.from_numpy(generator.integers(X.shape[1], size=len(v))).to(v.device)
+        return X.shape[1] * site_log_probability(machine, v, sites).to(v.dtype)
 
     return in_chunks(score, X, machine.W)
 

@@ -1,6 +1,61 @@
 """Inference: sampling and exact sums. Nothing here changes a parameter."""
 
+from lamina.inference.annealing_paths import AnnealingPath, annealing_path
+from lamina.inference.betas import salakhutdinov_betas
+from lamina.inference.deep_belief import Dream, LikelihoodBound, deep_belief_bound, dream
+from lamina.inference.deep_boltzmann_bounds import conservative_deep_bound, deep_boltzmann_bound
+from lamina.inference.deep_gibbs import deep_gibbs, deep_samples, fill_in
+from lamina.inference.deep_mean_field import DeepMeanField, augmented_rows, deep_mean_field, mean_field_bound
 from lamina.inference.enumeration import binary_states, exact_log_partition
+from lamina.inference.forecasting import conditional_log_likelihood, forecast, generate
 from lamina.inference.gibbs import free_running, gibbs
+from lamina.inference.hierarchical import Explanation, infer
+from lamina.inference.likelihood import log_likelihood
+from lamina.inference.mean_field import MeanField, mean_field, variational_free_energy
+from lamina.inference.partition import LogPartition, log_partition
+from lamina.inference.pseudo_likelihood import pseudo_log_likelihood
+from lamina.inference.raise_estimator import raise_log_likelihood
+from lamina.inference.recall import Recall, recall, recall_pairs, retrieve, winner_take_all
+from lamina.inference.sequential_gibbs import sequential_gibbs
 
-__all__ = ["binary_states", "exact_log_partition", "free_running", "gibbs"]
+__all__ = [
+    "AnnealingPath",
+    "DeepMeanField",
+    "Dream",
+    "Explanation",
+    "LikelihoodBound",
+    "LogPartition",
+    "MeanField",
+    "Recall",
+    "annealing_path",
+    "augmented_rows",
+    "binary_states",
+    "conditional_log_likelihood",
+    "conservative_deep_bound",
+    "deep_belief_bound",
+    "deep_boltzmann_bound",
+    "deep_gibbs",
+    "deep_mean_field",
+    "deep_samples",
+    "dream",
+    "exact_log_partition",
+    "fill_in",
+    "forecast",
+    "free_running",
+    "generate",
+    "gibbs",
+    "infer",
+    "log_likelihood",
+    "log_partition",
+    "mean_field",
+    "mean_field_bound",
+    "pseudo_log_likelihood",
+    "raise_log_likelihood",
+    "recall",
+    "recall_pairs",
+    "retrieve",
+    "salakhutdinov_betas",
+    "sequential_gibbs",
+    "variational_free_energy",
+    "winner_take_all",
+]

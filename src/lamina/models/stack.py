@@ -107,6 +107,12 @@ class Stack(nn.Module):
 
         return dbn(self, n_classes, **options)
 
+    def dbm(self) -> nn.Module:
+        """A deep Boltzmann machine that starts at this stack's weights: see `lamina.models.convert.dbm`."""
+        from lamina.models.convert import dbm
+
+        return dbm(self)
+
     def spec(self) -> dict:
         """What JSON must hold to build this stack again; the arrays are the state dict."""
         return {"class": "Stack", "layers": [layer.spec() for layer in self.layers]}

@@ -22,7 +22,9 @@ _MOST_EXAMPLES = 60
 
 
 def data_section(records: Records) -> str:
-    """Sizes, source and kind of units in words, and examples where there are any."""
+    """Sizes, source and kind of units in words, and examples where there are any; nothing where there are no data."""
+    if not records.data:
+        return ""
     words = element("p", text(data_words(records)), class_="lead")
     return section("data", "The data", words, _examples(records))
 

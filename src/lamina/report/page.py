@@ -8,9 +8,12 @@ from lamina.report.confusion import confusion_section
 from lamina.report.curves import curves_section
 from lamina.report.elements import element, paragraph, section, text
 from lamina.report.examples import data_section
+from lamina.report.figures import figures_section
 from lamina.report.filters import filters_section
 from lamina.report.label_curve import label_curve_section
+from lamina.report.measured import measured_section
 from lamina.report.quantities import count, duration, is_number
+from lamina.report.recipe import about_section, deviations_section, recipe_facts, recipe_sentence
 from lamina.report.reconstructions import reconstructions_section
 from lamina.report.records import Records
 from lamina.report.results import results_section
@@ -35,6 +38,10 @@ def notes_section(records: Records) -> str:
 #: In reading order: the answer, the data, how it was reached, what was learnt, how to do it again.
 _SECTIONS = (
     results_section,
+    measured_section,
+    about_section,
+    figures_section,
+    deviations_section,
     label_curve_section,
     data_section,
     filters_section,
@@ -74,6 +81,8 @@ def style_sheet() -> str:
 
 def page_title(records: Records) -> str:
     """The run's own title, or one made from the name of the data."""
+    if records.kind == "recipe":
+        return str(records.document.get("title") or records.document["name"])
     return str(records.document.get("title") or f"What Lamina learnt from {records.data.get('name', 'the data')}")
 
 
@@ -83,14 +92,26 @@ def _header(records: Records) -> str:
         "header",
         element("p", _MARK, text("Lamina report"), class_="brand"),
         element("h1", text(page_title(records))),
-        paragraph(summary_sentence(records), "summary"),
+        paragraph(_summary(records), "summary"),
         _facts(records),
         element("pre", element("code", text(command)), aria_label="command of this run") if command else "",
     )
 
 
+def _summary(records: Records) -> str:
+    if records.kind == "recipe":
+        return recipe_sentence(records)
+    return str(records.document.get("summary") or summary_sentence(records))
+
+
 def _facts(records: Records) -> str:
     """The run's sizes in a row of large numbers."""
+    facts = recipe_facts(records) if records.kind == "recipe" else _sizes(records)
+    items = "".join(element("div", element("dt", text(words)), element("dd", text(value))) for value, words in facts)
+    return element("dl", items, class_="facts") if facts else ""
+
+
+def _sizes(records: Records) -> list[tuple[str, str]]:
     data = records.data
     spent = sum(stage["seconds"] for stage in records.part("timing") if is_number(stage.get("seconds")))
     facts = [
@@ -100,9 +121,7 @@ def _facts(records: Records) -> str:
     ]
     facts += [(count(data["n_features"]), "values per row")] if is_number(data.get("n_features")) else []
     facts += [(str(len(data["classes"])), "classes")] if data.get("classes") else []
-    facts += [(duration(spent), "computing")] if spent else []
-    items = "".join(element("div", element("dt", text(words)), element("dd", text(value))) for value, words in facts)
-    return element("dl", items, class_="facts") if facts else ""
+    return facts + ([(duration(spent), "computing")] if spent else [])
 
 
 def _contents(sections: list[str]) -> str:

@@ -66,3 +66,25 @@ def shortened(name: Any, length: int) -> str:
     """``name`` in at most ``length`` characters, the last an ellipsis where something was cut."""
     name = str(name)
     return name if len(name) <= length else name[: length - 1] + "…"
+
+
+def measure(value: Any, spread: Any = None) -> str:
+    """A number for a table of measures: ``−86.34``, ``1.268``, ``12,345``, ``0.0012``, ``1.2e−07``.
+
+    Two decimals from 10 on, three from 1 on, else four significant digits; where ``spread`` (its standard deviation)
+    is given, as many decimals as show two digits of that.
+    """
+    if not is_number(value):
+        return MISSING
+    size = abs(value)
+    if size and not 1e-4 <= size < 1e7:
+        return f"{value:.3g}".replace("-", "−")
+    decimals = 2 if size >= 10 else 3 if size >= 1 else 3 - math.floor(math.log10(size)) if size else 0
+    if is_number(spread) and spread > 0:
+        decimals = min(max(1 - math.floor(math.log10(spread)), 0), 6)
+    elif size >= 1000:
+        decimals = 1
+    words = f"{value:,.{decimals}f}"
+    if "." in words and not is_number(spread):
+        words = words.rstrip("0").rstrip(".")
+    return words.replace("-", "−")

@@ -1,12 +1,13 @@
 """Reads a run folder's saved records: ``records.json`` and, where there is one, ``records.safetensors``.
 
 Nothing here knows a model. What is read is checked once, against the tables below, so that the figures
-may trust types and shapes. Everything but ``data`` may be missing; null counts as missing.
+may trust types and shapes. Everything may be missing but ``data``, or in the records of a recipe ``name``; null counts
+as missing.
 """
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,23 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from lamina.core.errors import FileFormatError, RunFolderError
+from lamina.core.errors import DataError, FileFormatError, RunFolderError
+from lamina.core.figures import Figure, unpack
 
 DOCUMENT_FILE = "records.json"
 ARRAY_FILE = "records.safetensors"
 
 #: Part of the document → its JSON type.
 PART_TYPES: dict[str, type] = {
+    "kind": str,
+    "name": str,
+    "paper": str,
+    "about": str,
+    "measured": list,
+    "figures": list,
+    "deviations": list,
+    "seeds": list,
+    "quick": bool,
     "lamina": str,
     "title": str,
     "command": str,
@@ -43,6 +54,7 @@ PART_TYPES: dict[str, type] = {
 #: Part that is a list of objects → fields that each object must have, with their JSON types.
 ENTRY_FIELDS: dict[str, dict[str, type]] = {
     "results": {"name": str},
+    "measured": {"what": str},
     "label_curve": {"n_labels": int, "results": list},
     "curves": {"epochs": list, "series": dict},
     "timing": {"stage": str},
@@ -83,16 +95,22 @@ FEATURE_ARRAYS = ("examples", "reconstruction_input", "reconstruction_output", "
 
 @dataclass(frozen=True)
 class Records:
-    """What a run left behind: the JSON document and the arrays by name, checked and read-only in intent."""
+    """What a run left behind: the JSON document, the arrays by name, the figures; checked, and read-only in intent."""
 
     folder: Path
     document: Mapping[str, Any]
     arrays: Mapping[str, np.ndarray]
+    figures: Sequence[Figure] = ()
 
     @property
     def data(self) -> Mapping[str, Any]:
-        """What is known of the data set: name, sizes, shape, classes."""
-        return self.document["data"]
+        """What is known of the data set: name, sizes, shape, classes; of a recipe, nothing."""
+        return self.document.get("data", {})
+
+    @property
+    def kind(self) -> str:
+        """What made the records: ``study`` (layers and a classifier), ``generative`` or ``recipe``."""
+        return self.document.get("kind", "study")
 
     def part(self, name: str) -> Any:
         """The part ``name`` of the document, or an empty list or dict of its type where it is missing."""
@@ -138,7 +156,11 @@ def read_records(run_folder: Path | str) -> Records:
         raise RunFolderError(f"run folder {str(folder)!r} {given}: give the folder that a run was saved to")
     document = _read_document(folder / DOCUMENT_FILE)
     arrays = _read_arrays(folder / ARRAY_FILE)
-    records = Records(folder, document, arrays)
+    try:
+        figures = unpack(document.get("figures", []), arrays)
+    except DataError as error:
+        raise FileFormatError(f"{str(folder / DOCUMENT_FILE)!r}: {error}") from None
+    records = Records(folder, document, arrays, figures)
     _check_features(records)
     return records
 
@@ -168,18 +190,24 @@ def _checked_document(document: Any, path: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise FileFormatError(f"{str(path)!r} holds a {type(document).__name__} where an object was expected")
     parts = {name: part for name, part in document.items() if part is not None}
-    if "data" not in parts:
+    of_recipe = parts.get("kind") == "recipe"
+    if not of_recipe and "data" not in parts:
         raise FileFormatError(f"{str(path)!r} has no part 'data', which says what was learnt from")
+    if of_recipe and "name" not in parts:
+        raise FileFormatError(f"{str(path)!r} has no part 'name', which says what recipe was followed")
     for name, part in parts.items():
         _check_type(part, PART_TYPES.get(name, object), repr(name), path)
     for field, expected in DATA_FIELDS.items():
-        if parts["data"].get(field) is not None:
+        if parts.get("data", {}).get(field) is not None:
             _check_type(parts["data"][field], expected, f"data.{field}", path)
-    _check_sizes(parts["data"].get("shape") or [], "data.shape", path)
+    _check_sizes(parts.get("data", {}).get("shape") or [], "data.shape", path)
     _check_sizes(parts.get("filter_shape", []), "filter_shape", path)
     for name, fields in ENTRY_FIELDS.items():
         for position, entry in enumerate(parts.get(name, [])):
             _check_entry(entry, fields, f"{name}[{position}]", path)
+    for position, row in enumerate(parts.get("measured", [])):
+        for field in ("published", "ours", "sd", "low", "high"):
+            _check_numbers([row.get(field)], f"measured[{position}].{field}", path)
     for position, result in enumerate(parts.get("results", [])):
         _check_result(result, f"results[{position}]", path)
     for position, point in enumerate(parts.get("label_curve", [])):

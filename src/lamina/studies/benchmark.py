@@ -1,8 +1,9 @@
-"""How fast is a training step on this machine, against the limit that its matrix products set and against peers?
+"""How fast is this machine, against the limit that matrix products set and against peers?
 
-One step of contrastive divergence (k = 1) on an RBM of 784 visible and 500 hidden units. The limit is the time of the
-five matrix products that such a step needs: v⁺W, h⁺Wᵀ, v⁻W, v⁺ᵀh⁺, v⁻ᵀh⁻. Measurements of all contestants take
-turns, so that a drift of the machine's speed meets all of them; the median counts.
+`bench_rbm`: one step of contrastive divergence (k = 1) on an RBM of 784 visible and 500 hidden units. The limit is the
+time of the five matrix products that such a step needs: v⁺W, h⁺Wᵀ, v⁻W, v⁺ᵀh⁺, v⁻ᵀh⁻. `bench_ais`: one temperature of
+annealed importance sampling with 100 chains on such a machine, against its two products, v W and h Wᵀ. Measurements of
+all contestants take turns, so that a drift of the machine's speed meets all of them; the median counts.
 """
 
 from __future__ import annotations
@@ -17,13 +18,16 @@ from typing import Any
 import torch
 
 from lamina.core.checks import check_device, check_number
+from lamina.core.errors import UnreliableEstimateWarning
 from lamina.core.random import Random
+from lamina.inference import log_partition
 from lamina.models import RBM
 from lamina.training import ContrastiveDivergence, fit
 
 VISIBLE, HIDDEN = 784, 500
 ROWS = 20_000  # rows gone through in one measurement: enough steps for the first one's cost not to count
 BATCHES = (100, 512)
+CHAINS, TEMPERATURES = 100, 500  # of annealing: a temperature costs the same whatever their number
 
 Contestant = Callable[[], float]  # runs once, returns seconds per step
 
@@ -34,24 +38,7 @@ def bench_rbm(*, repeats: int = 7, seed: int = 0, device: str | None = None) -> 
     place = check_device(device)
     batches = []
     for batch_size in BATCHES:
-        contestants = _contestants(batch_size, seed, place)
-        for run in contestants.values():
-            run()  # warm-up
-        seconds: dict[str, list[float]] = {name: [] for name in contestants}
-        for _ in range(repeats):
-            for name, run in contestants.items():
-                seconds[name].append(run())
-        limit = median(seconds["five matrix products"])
-        rows = [
-            {
-                "name": name,
-                "milliseconds": 1e3 * median(times),
-                "ratio": median(times) / limit,
-                "ratio_low": min(t / b for t, b in zip(times, seconds["five matrix products"], strict=True)),
-                "ratio_high": max(t / b for t, b in zip(times, seconds["five matrix products"], strict=True)),
-            }
-            for name, times in seconds.items()
-        ]
+        rows = _in_turn(_contestants(batch_size, seed, place), repeats)
         batches.append({"batch_size": batch_size, "rows": rows})
     return {
         "what": f"one step of CD-1, RBM {VISIBLE}-{HIDDEN}, float32",
@@ -61,6 +48,42 @@ def bench_rbm(*, repeats: int = 7, seed: int = 0, device: str | None = None) -> 
         "batches": batches,
         "notes": _notes(),
     }
+
+
+def bench_ais(*, repeats: int = 7, seed: int = 0, device: str | None = None) -> dict:
+    """Milliseconds per temperature, median of ``repeats`` measurements in turn, and the ratio to the two products."""
+    check_number("--repeats", repeats, low=1, integer=True)
+    place = check_device(device)
+    contestants = {"two matrix products": _two_products(place), "annealed importance sampling": _annealing(seed, place)}
+    return {
+        "what": f"one temperature of annealed importance sampling, RBM {VISIBLE}-{HIDDEN}, float32",
+        "threads": torch.get_num_threads(),
+        "device": str(place),
+        "repeats": repeats,
+        "batches": [{"batch_size": CHAINS, "rows": _in_turn(contestants, repeats)}],
+        "notes": [],
+    }
+
+
+def _in_turn(contestants: dict[str, Contestant], repeats: int) -> list[dict]:
+    """A row for each contestant; the first is the limit that ratios are to."""
+    for run in contestants.values():
+        run()  # warm-up
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    for _ in range(repeats):
+        for name, run in contestants.items():
+            seconds[name].append(run())
+    limits = seconds[next(iter(contestants))]
+    return [
+        {
+            "name": name,
+            "milliseconds": 1e3 * median(times),
+            "ratio": median(times) / median(limits),
+            "ratio_low": min(t / b for t, b in zip(times, limits, strict=True)),
+            "ratio_high": max(t / b for t, b in zip(times, limits, strict=True)),
+        }
+        for name, times in seconds.items()
+    ]
 
 
 def _notes() -> list[str]:
@@ -117,6 +140,32 @@ def _products(batch_size: int, device: torch.device) -> Contestant:
             torch.mm(v.T, h, out=out_w)
 
     return lambda: _timed(work, steps, device)
+
+
+def _two_products(device: torch.device) -> Contestant:
+    W = torch.randn(VISIBLE, HIDDEN, device=device)
+    v, h = torch.rand(CHAINS, VISIBLE, device=device), torch.rand(CHAINS, HIDDEN, device=device)
+    out_h, out_v = torch.empty_like(h), torch.empty_like(v)
+
+    def work() -> None:
+        for _ in range(TEMPERATURES):
+            torch.mm(v, W, out=out_h)
+            torch.mm(h, W.T, out=out_v)
+
+    return lambda: _timed(work, TEMPERATURES, device)
+
+
+def _annealing(seed: int, device: torch.device) -> Contestant:
+    """Through the public door, with weights of the size that training reaches."""
+    rbm = RBM(VISIBLE, HIDDEN).to(device)
+    rbm.initialise(seed, scale=0.1)
+
+    def work() -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UnreliableEstimateWarning)
+            log_partition(rbm, n_chains=CHAINS, betas=TEMPERATURES, random_state=seed)
+
+    return lambda: _timed(work, TEMPERATURES, device)
 
 
 def _lamina(X: torch.Tensor, batch_size: int, *, sample_visible: bool) -> Contestant:

@@ -68,6 +68,11 @@ class SamplingRule(GradientRule):
                 f"{type(self).__name__} learns no variance of hidden units; expected learn_sigma=False there: the "
                 f"weights can take up its scale"
             )
+        if getattr(model.visible, "learn_sigma", False) and not isinstance(model.visible, Gaussian):
+            raise SettingError(
+                f"{type(self).__name__} learns variances of a visible side that is Gaussian as a whole; expected "
+                f"learn_sigma=False in the parts of a concatenated one"
+            )
         if self.penalty is not None:
             self.penalty.check(model.hidden)
         rows = values[0].cpu().numpy()

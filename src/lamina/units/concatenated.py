@@ -27,7 +27,7 @@ class Concatenated(Family):
         if not families or not all(isinstance(family, Family) for family in families):
             raise SettingError(f"families are {families!r}; expected at least one family, such as [Bernoulli(784)]")
         super().__init__(sum(family.n for family in families))
-        self.parts = nn.ModuleList(families)
+        self.parts: Any = nn.ModuleList(families)
         ends = [sum(family.n for family in families[: k + 1]) for k in range(len(families))]
         self.slices = tuple(slice(end - family.n, end) for family, end in zip(families, ends, strict=True))
         self.bounded = all(family.bounded for family in families)

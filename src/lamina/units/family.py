@@ -104,8 +104,8 @@ class Family(nn.Module, ABC):
     def slope_of_mean(self, mean: Tensor) -> Tensor:
         """∂mean_i/∂field_i written through the mean: (..., n). `SettingError` where the mean does not tell it."""
         raise SettingError(
-            f"the slope of the mean of {type(self).__name__} units is no function of each unit's mean; expected Bernoulli, "
-            f"Spin, Binomial or Gaussian units"
+            f"the slope of the mean of {type(self).__name__} units is no function of each unit's mean; expected "
+            f"Bernoulli, Spin, Binomial or Gaussian units"
         )
 
     # enumeration ------------------------------------------------------------------------------------------------------

@@ -5,11 +5,12 @@ places are cut into blocks of ``pooling`` places along each axis, beginning at 0
 last block along that axis is smaller, so that every unit belongs to exactly one block. A block with the fields f_i has
 one state more than units:
 
-    p(unit i on) = e^{f_i} / (1 + Σ_j e^{f_j}),        p(all off) = 1 / (1 + Σ_j e^{f_j})     (docs/mathematics.md, eq. 51)
+    p(unit i on) = e^{f_i} / (1 + Σ_j e^{f_j}),      p(all off) = 1 / (1 + Σ_j e^{f_j})    (docs/mathematics.md, eq. 51)
 
 and its *pooled unit* is on where one of the block is. Blocks of one unit are Bernoulli units.
 
-`to_blocks` brings the units of a block together: (..., *size) → (cells, ..., *blocks). `pooling` is one number per axis.
+`to_blocks` brings the units of a block together: (..., *size) → (cells, ..., *blocks). ``pooling`` has one number per
+axis.
 """
 
 from __future__ import annotations
@@ -57,7 +58,9 @@ def from_blocks(cells: Tensor, pooling: Sizes, size: Sizes) -> Tensor:
     pairs = [place for axis in range(axes) for place in (axes + len(lead) + axis, axis)]
     x = x.permute(*range(axes, axes + len(lead)), *pairs)
     x = x.reshape(*lead, *(b * p for b, p in zip(blocks, pooling, strict=True)))
-    return x[(..., *(slice(n) for n in size))]
+    for axis, n in enumerate(size, start=len(lead)):
+        x = x.narrow(axis, 0, n)
+    return x
 
 
 def log_partition(field: Tensor, pooling: Sizes) -> Tensor:

@@ -1,0 +1,93 @@
+"""``lamina learn``."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+from lamina.cli.printing import print_json, say
+from lamina.core.errors import FileFormatError, SettingError
+
+
+def run(options: argparse.Namespace, command: str) -> None:
+    from lamina.report import summary_sentence, write_report
+    from lamina.report.records import read_records
+    from lamina.studies import LearnOptions, learn
+    from lamina.training.progress import Progress
+
+    wanted, out = _learn_options(options, LearnOptions)
+    show = None if options.quiet else (lambda title: Progress(sys.stderr, title))
+    document = learn(
+        wanted, out=out, overwrite=options.overwrite, resume=bool(options.resume), listener=show, command=command
+    )
+    page = write_report(document["run"])
+    for warning in document["warnings"]:
+        say(f"warning: {warning}")
+    if options.json:
+        print_json(_learn_answer(document))
+        return
+    _print_results(document)
+    if document["results"]:
+        print(summary_sentence(read_records(document["run"])))
+    print(f"report: {page}")
+
+
+def _learn_options(options: argparse.Namespace, kind: Any) -> tuple[Any, str | None]:
+    """The study's options; those of a run that is resumed by its folder come from its settings."""
+    if isinstance(options.resume, str):
+        if options.data is not None:
+            raise SettingError("--resume RUN takes all settings from the run; expected no data beside it")
+        from lamina.studies.run_folder import read_settings
+
+        settings = read_settings(Path(options.resume))
+        try:
+            hidden = None if settings["hidden"] is None else tuple(settings["hidden"])
+            return kind(**{**settings, "hidden": hidden}), options.resume
+        except (KeyError, TypeError):
+            raise FileFormatError(
+                f"{options.resume}/settings.json does not hold the options of 'lamina learn': it was altered; "
+                f"restore it"
+            ) from None
+    if options.data is None:
+        raise SettingError("no data given; expected a data set's name, a file or a folder: see 'lamina learn --help'")
+    if options.resume and not options.out:
+        raise SettingError("--resume needs to know the run; expected --resume RUN, or --out RUN beside it")
+    return kind(**{f.name: getattr(options, f.name) for f in dataclasses.fields(kind)}), options.out
+
+
+def _learn_answer(document: dict) -> dict:
+    data = document["data"]
+    return {
+        "data": data["name"],
+        "n_train": data["n_train"],
+        "n_labels": data["n_labels"],
+        "n_test": data["n_test"],
+        "repeats": document["repeats"],
+        "run": document["run"],
+        "results": [
+            {key: result[key] for key in ("name", "error_mean", "error_sd", "seconds")}
+            for result in document["results"]
+        ],
+    }
+
+
+def _print_results(document: dict) -> None:
+    data = document["data"]
+    print(
+        f"{data['name']}: {data['n_train']:,} rows to learn from, {data['n_labels']:,} labels, "
+        f"{data['n_test']:,} test rows; {data['units']} units ({data['why_units']})"
+    )
+    if not document["results"]:
+        print("no labels: layers learnt; see the report for filters, reconstructions and samples")
+        return
+    over = "seeds" if data["n_labels"] == data["n_train"] else "draws"
+    print(f"{'':24}{'test error, %':>15}{'s.d.':>8}{'seconds':>10}   ({document['repeats']} {over})")
+    for result in document["results"]:
+        if result["error_mean"] is None:
+            print(f"{result['name']:24}{'no test labels':>15}{'':8}{result['seconds']:10.1f}")
+            continue
+        mean, sd = 100 * result["error_mean"], 100 * result["error_sd"]
+        print(f"{result['name']:24}{mean:15.2f}{sd:8.2f}{result['seconds']:10.1f}")

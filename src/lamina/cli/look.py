@@ -1,0 +1,67 @@
+"""``lamina data`` and ``bench``: look at data sets and at this machine's speed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from lamina.cli.printing import print_json
+
+
+def data(options: argparse.Namespace, command: str) -> None:
+    from lamina import data as sets
+
+    if options.name is None:
+        known = {name: sets.describe(name) for name in sets.names()}
+        if options.json:
+            print_json(known)
+            return
+        for name, about in known.items():
+            where = about.get("folder") or "not here: 'lamina data NAME --fetch' downloads it"
+            print(f"{name:10}{about['what']} ({where})")
+        return
+    named = options.name in sets.names() and not Path(options.name).exists()
+    answer: dict = dict(sets.describe(options.name)) if named else {}
+    if not named or options.fetch or answer.get("folder") or not answer.get("files"):
+        answer |= _look_at(sets.load(options.name) if named else sets.read(options.name, label=options.label))
+    if options.json:
+        print_json(answer)
+        return
+    for key, value in answer.items():
+        print(f"{key:14}{value if not isinstance(value, (dict, list)) else json.dumps(value, ensure_ascii=False)}")
+
+
+def _look_at(dataset: Any) -> dict:
+    from lamina.core.checks import value_range
+
+    low, high = value_range(dataset.X) if dataset.X.dtype.kind in "fiub" else (None, None)
+    labelled = 0 if dataset.y is None else int((dataset.y >= 0).sum())
+    return {
+        "rows": dataset.n_rows,
+        "test rows": 0 if dataset.X_test is None else len(dataset.X_test),
+        "features": dataset.n_features,
+        "shape": list(dataset.shape),
+        "values": [low, high],
+        "labelled": labelled,
+        "classes": list(dataset.classes),
+        "groups": 0 if dataset.groups is None else len(set(dataset.groups.tolist())),
+    }
+
+
+def bench(options: argparse.Namespace, command: str) -> None:
+    from lamina.studies.benchmark import bench_ais, bench_rbm
+
+    measure = {"rbm": bench_rbm, "ais": bench_ais}[options.what]
+    answer = measure(repeats=options.repeats, seed=options.seed, device=options.device)
+    if options.json:
+        print_json(answer)
+        return
+    print(f"{answer['what']} ({answer['threads']} threads, {answer['device']}, median of {answer['repeats']})")
+    for batch in answer["batches"]:
+        print(f"\nbatch {batch['batch_size']}{'ms per step':>36}{'× limit':>10}")
+        for row in batch["rows"]:
+            print(f"  {row['name']:34}{row['milliseconds']:9.2f}{row['ratio']:10.2f}")
+    for note in answer["notes"]:
+        print(note)

@@ -1,0 +1,114 @@
+"""Pictures and curves as records: studies and recipes make them, run folders keep them, the report draws them.
+
+Whoever measures does not draw. A figure here holds numbers and words alone; `pack` turns figures into a JSON list and
+named arrays, `unpack` is its inverse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lamina.core.errors import DataError
+
+Series = tuple[Any, Any] | tuple[Any, Any, Any]
+
+
+@dataclass(frozen=True)
+class Images:
+    """Pictures in a grid. ``rows`` is (n_rows, n_columns, height, width), or (n, height, width) for as many columns as
+    fit; values in 0..1, or with ``signed`` any numbers around 0 (filters), each picture on its own scale. NaN is shown
+    as a hole.
+
+    ``captions``: one per row of the grid (four dimensions) or one per picture (three), or none.
+    """
+
+    title: str
+    rows: np.ndarray
+    captions: tuple[str, ...] = ()
+    signed: bool = False
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        rows = np.asarray(self.rows)
+        if rows.ndim not in (3, 4) or 0 in rows.shape or rows.dtype.kind not in "fiub":
+            raise DataError(
+                f"the pictures {self.title!r} have shape {rows.shape} and type {rows.dtype}; expected numbers "
+                f"(n_rows, n_columns, height, width) or (n, height, width)"
+            )
+        if self.captions and len(self.captions) != len(rows):
+            raise DataError(
+                f"the pictures {self.title!r} have {len(self.captions)} captions for {len(rows)} rows; expected one "
+                f"for each, or none"
+            )
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Curves on common axes. ``series``: name → (x, y) or (x, y, sd), sequences of equal length; NaN leaves a gap."""
+
+    title: str
+    x_label: str
+    y_label: str
+    series: Mapping[str, Series]
+    log_x: bool = False
+    log_y: bool = False
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.series:
+            raise DataError(f"the curves {self.title!r} are none; expected at least one series")
+        for name, columns in self.series.items():
+            lengths = [len(column) for column in columns]
+            if len(columns) not in (2, 3) or len(set(lengths)) != 1 or not lengths[0]:
+                raise DataError(
+                    f"the curve {name!r} of {self.title!r} has columns of lengths {lengths}; expected (x, y) or "
+                    f"(x, y, sd) of one length above 0"
+                )
+
+
+Figure = Images | Lines
+
+
+def pack(figures: Sequence[Figure]) -> tuple[list[dict], dict[str, np.ndarray]]:
+    """``figures`` as a JSON list and the arrays that it names."""
+    documents, arrays = [], {}
+    for number, one in enumerate(figures, start=1):
+        key = f"figure-{number:02d}"
+        document = {"kind": type(one).__name__.lower(), "title": one.title, "note": one.note}
+        if isinstance(one, Images):
+            arrays[key] = np.asarray(one.rows, np.float32)
+            document |= {"array": key, "captions": list(one.captions), "signed": one.signed}
+        else:
+            names = {f"{key}-{k}": name for k, name in enumerate(one.series, start=1)}
+            for at, name in names.items():
+                arrays[at] = np.asarray([np.asarray(c, np.float64) for c in one.series[name]])
+            document |= {"x_label": one.x_label, "y_label": one.y_label, "log_x": one.log_x, "log_y": one.log_y}
+            document["series"] = [{"name": name, "array": at} for at, name in names.items()]
+        documents.append(document)
+    return documents, arrays
+
+
+def unpack(documents: Sequence[Mapping[str, Any]], arrays: Mapping[str, np.ndarray]) -> list[Figure]:
+    """The figures that `pack` packed. `DataError` where a document or an array is missing or not what it says."""
+    try:
+        return [_unpacked(document, arrays) for document in documents]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"the figures cannot be read: {error} is missing or garbled; expected what a run wrote"
+        ) from None
+
+
+def _unpacked(document: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Figure:
+    title, note = str(document["title"]), str(document["note"])
+    if document["kind"] == "images":
+        captions = tuple(map(str, document["captions"]))
+        return Images(title, arrays[document["array"]], captions, bool(document["signed"]), note)
+    if document["kind"] != "lines":
+        raise DataError(f"a figure is of kind {document['kind']!r}; expected images or lines")
+    series = {str(one["name"]): tuple(arrays[one["array"]]) for one in document["series"]}
+    axes = {"log_x": bool(document["log_x"]), "log_y": bool(document["log_y"])}
+    return Lines(title, str(document["x_label"]), str(document["y_label"]), series, **axes, note=note)  # type: ignore[arg-type]

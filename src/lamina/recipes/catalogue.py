@@ -1,0 +1,60 @@
+"""Which recipes there are: a fixed table in the order of the documentation; each module is loaded when asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.resources import files
+from json import loads
+from typing import Any
+
+from lamina.core.errors import UnknownNameError, nearest_names
+
+NAMES = (
+    "salakhutdinov2008_ais",
+    "melchior2016_centering",
+    "hinton2006_dbn",
+    "salakhutdinov2009_dbm",
+    "larochelle2008_classification_rbm",
+    "lee2008_sparse_rbm",
+    "luo2011_sparse_group",
+    "lee2009_convolutional_dbn",
+    "hopfield1982_capacity",
+    "taylor2006_conditional_rbm",
+    "explaining_away",
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A recipe of the table: ``published`` rows of its ``published.json``, ``recorded`` its ``results.json`` if any."""
+
+    name: str
+    title: str
+    paper: str
+    about: str
+    published: tuple[dict, ...]
+    recorded: dict | None
+    module: Any
+
+
+def find(name: str) -> Entry:
+    """The recipe called ``name``; `UnknownNameError` with the nearest names where there is none."""
+    if name not in NAMES:
+        raise UnknownNameError(f"no recipe is called {name!r}: {nearest_names(name, list(NAMES))}")
+    module = import_module(f"lamina.recipes.{name}.recipe")
+    published = _document(name, "published.json") or {"values": []}
+    about = " ".join((module.__doc__ or "").split())
+    recorded = _document(name, "results.json")
+    return Entry(name, module.TITLE, module.PAPER, about, tuple(published["values"]), recorded, module)
+
+
+def entries() -> list[Entry]:
+    """All recipes, in the order of the table."""
+    return [find(name) for name in NAMES]
+
+
+def _document(name: str, file: str) -> dict | None:
+    """A JSON file that lies beside the recipe, None where there is none."""
+    path = files("lamina.recipes").joinpath(name, file)
+    return loads(path.read_text(encoding="utf-8")) if path.is_file() else None
