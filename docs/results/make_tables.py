@@ -133,10 +133,10 @@ def cell(words: str) -> str:
 
 PAGE_HEAD = """# Recipes
 
-A recipe follows one paper end to end: `lamina reproduce NAME` trains, measures and prints the numbers of the paper beside
-those measured here, names every deviation, and leaves a run folder with `report.html`. `--quick` is a small version that
-shows in a minute or so that everything runs; it reproduces nothing. A run that was stopped goes on with `--resume`.
-`lamina reproduce --list` prints this list.
+A recipe follows one paper end to end: `lamina reproduce NAME` trains, measures and prints the numbers of the paper
+beside those measured here, names every deviation, and leaves a run folder with `report.html`. `--quick` is a small
+version that shows in a minute or so that everything runs; it reproduces nothing. A run that was stopped goes on with
+`--resume`. `lamina reproduce --list` prints this list.
 
 Numbers after ± are standard deviations over seeds. ᵐ quoted from memory of the paper, not read in it. This page is made
 by `docs/results/make_tables.py` from the recipes themselves and the `results.json` beside each.

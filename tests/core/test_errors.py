@@ -22,6 +22,7 @@ ALSO = {
     "MissingPackageError": ImportError,
     "Interrupted": KeyboardInterrupt,
 }
+WARNINGS = {"LaminaWarning": UserWarning, "UnreliableEstimateWarning": errors.LaminaWarning}
 
 
 def classes() -> dict[str, type]:
@@ -30,7 +31,15 @@ def classes() -> dict[str, type]:
 
 
 def test_the_tree_holds_these_classes_and_no_others():
-    assert set(classes()) == set(ALSO)
+    assert set(classes()) == set(ALSO) | set(WARNINGS)
+
+
+@pytest.mark.parametrize("name", sorted(WARNINGS))
+def test_warnings_are_no_errors(name):
+    kind = classes()[name]
+    assert issubclass(kind, WARNINGS[name])
+    assert not issubclass(kind, errors.LaminaError)
+    assert name in errors.__doc__
 
 
 @pytest.mark.parametrize("name", sorted(ALSO))

@@ -10,11 +10,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from lamina.core.errors import DataError, DeviceError, SettingError
-from lamina.estimators import BernoulliRBM, DBNClassifier, DBNRegressor, GaussianRBM
+from lamina.estimators import BernoulliRBM, ClassificationRBM, DBNClassifier, DBNRegressor, GaussianRBM
 
 SMALL = [
     BernoulliRBM(n_components=4, n_iter=3, random_state=0),
     GaussianRBM(n_hidden=4, epochs=3, random_state=0),
+    ClassificationRBM(n_hidden=10, epochs=40, random_state=0),
     DBNClassifier(hidden=(10,), epochs_pretrain=10, epochs=100, random_state=0),
     DBNRegressor(hidden=(10, 10), epochs_pretrain=10, epochs=100, random_state=0),
 ]
@@ -87,7 +88,8 @@ class TestEach:
 
         X, y = data(estimator)
         first = short(estimator)
-        size = {"BernoulliRBM": "n_components", "GaussianRBM": "n_hidden"}.get(type(estimator).__name__, "hidden")
+        sizes = {"BernoulliRBM": "n_components", "ClassificationRBM": "n_hidden", "GaussianRBM": "n_hidden"}
+        size = sizes.get(type(estimator).__name__, "hidden")
         name = type(estimator).__name__.lower()
         pipeline = make_pipeline(first, LogisticRegression())
         search = GridSearchCV(pipeline, {f"{name}__{size}": [2, 3]}, cv=2).fit(X, y)

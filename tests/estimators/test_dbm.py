@@ -48,7 +48,7 @@ def test_features_are_the_machines_mean_field_means():
 def test_it_learns_which_rows_are_likely():
     """Rows of the training kind score above rows with the same number of ones in other places."""
     X = binary(300)
-    fitted = small(epochs=60, epochs_pretrain=20, batch_size=20, learning_rate=0.1).fit(X)
+    fitted = small(epochs=30, epochs_pretrain=10, batch_size=20, learning_rate=0.1).fit(X)
     other = np.random.default_rng(0).permuted(X, axis=1)
     assert fitted.score_samples(X).mean() > fitted.score_samples(other).mean() + 1.0
     assert len(fitted.history_) == 3
@@ -84,10 +84,12 @@ def test_limits_and_bad_rows():
         ("n_chains", 0),
         ("mean_field_iterations", 0),
         ("learning_rate", -1.0),
-        ("epochs_pretrain", [1, 2, 3]),
+        ("epochs_pretrain", (1, -2)),
     ):
         with pytest.raises(SettingError, match=name):
             small(**{name: value}).fit(X)
+    with pytest.raises(SettingError, match="epochs has 3 entries for 2 layers"):
+        small(epochs_pretrain=[1, 2, 3]).fit(X)
     X[4, 2] = np.nan
     with pytest.raises(DataError, match=r"1 NaN or infinite .* row\(s\) 4, column\(s\) 2"):
         small().fit(X)

@@ -1,10 +1,10 @@
 import pytest
 
 from lamina.core.errors import SettingError
-from lamina.estimators import BernoulliRBM, DBNClassifier, DBNRegressor, GaussianRBM
+from lamina.estimators import BernoulliRBM, ClassificationRBM, DBNClassifier, DBNRegressor, GaussianRBM
 from lamina.estimators.limits import LIMITS, check_settings
 
-ALL = [BernoulliRBM, DBNClassifier, DBNRegressor, GaussianRBM]
+ALL = [BernoulliRBM, ClassificationRBM, DBNClassifier, DBNRegressor, GaussianRBM]
 
 
 @pytest.mark.parametrize("cls", ALL)

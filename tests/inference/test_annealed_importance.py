@@ -16,7 +16,7 @@ from lamina.inference import annealing_path, exact_log_partition
 from lamina.inference.annealed_importance import forward_log_weights, reverse_log_weights
 from lamina.inference.annealing_paths import RBMPath, cumulant_rise
 from lamina.inference.betas import as_betas
-from lamina.models.energy import DBM, ConditionalRBM
+from lamina.models.energy import DBM, BoltzmannMachine, ConditionalRBM
 from lamina.units import Bernoulli, Concatenated, Rectified, Softmax
 
 PAIRS = pytest.mark.parametrize("pair", small_machines.pairs(), ids=small_machines.name)
@@ -37,12 +37,16 @@ def draws(rbm: RBM, n: int) -> torch.Tensor:
     return rbm.visible.sample(rbm.b.detach().expand(n, -1), Random(3))
 
 
+def rooms_like(fields: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.empty_like(fields), torch.empty_like(fields)
+
+
 @PAIRS
 @torch.no_grad()
 def test_weights_are_differences_of_free_energies(pair):
     rbm = small_machines.machine(*pair)
     v = draws(rbm, 6)
-    path = annealing_path(rbm, v.mean(0))
+    path = RBMPath(rbm, v.mean(0))
     for before, after in ((0.0, 0.01), (0.3, 0.31), (0.0, 1.0), (0.9, 0.2)):
         weight = path.log_weight(path.from_rows(v), before, after)
         expected = at(rbm, path.base, before).free_energy(v) - at(rbm, path.base, after).free_energy(v)
@@ -53,14 +57,14 @@ def test_weights_are_differences_of_free_energies(pair):
 @torch.no_grad()
 def test_the_sum_of_the_base_is_that_of_the_machine_at_zero(pair):
     rbm = small_machines.machine(*pair)
-    path = annealing_path(rbm, draws(rbm, 9).mean(0))
+    path = RBMPath(rbm, draws(rbm, 9).mean(0))
     assert path.log_z_base == pytest.approx(exact_log_partition(at(rbm, path.base, 0.0)), rel=1e-12)
 
 
 @pytest.mark.parametrize("beta", [0.4, 1.0])
 def test_a_transition_leaves_its_own_member_as_it_is(beta):
     rbm = oracles.random_binary(4, 3, scale=1.2, seed=2)
-    path = annealing_path(rbm, torch.tensor([0.2, 0.5, 0.7, 0.4]))
+    path = RBMPath(rbm, torch.tensor([0.2, 0.5, 0.7, 0.4]))
     exact = oracles.binary(at(rbm, path.base, beta))
     n = 30_000
     start = exact.v[np.random.default_rng(0).choice(16, size=n, p=exact.p_v)]
@@ -75,7 +79,7 @@ def test_a_transition_leaves_its_own_member_as_it_is(beta):
 
 def test_the_start_is_drawn_from_the_base():
     rbm = oracles.random_binary(3, 2, seed=1)
-    path = annealing_path(rbm, torch.tensor([0.1, 0.5, 0.8]))
+    path = RBMPath(rbm, torch.tensor([0.1, 0.5, 0.8]))
     n = 20_000
     mean = path.start(n, Random(0).at(0)).v.mean(0).numpy()
     expected = np.array([0.1, 0.5, 0.8])
@@ -104,6 +108,15 @@ def test_without_weights_one_temperature_is_exact():
     log_z = forward_log_weights(path, [0.0, 1.0], 5, Random(0)) + path.log_z_base
     expected = float(torch.log1p(rbm.b.detach().exp()).sum()) + 3 * np.log(2)
     np.testing.assert_allclose(log_z.numpy(), expected, rtol=1e-13)
+
+
+def test_without_hidden_units_and_couplings_the_sum_is_n_log_2():
+    machine = BoltzmannMachine(5, 0, dtype=torch.float64)
+    with torch.no_grad():
+        machine.W.zero_()
+    path = annealing_path(machine)
+    log_z = forward_log_weights(path, [0.0, 1.0], 4, Random(0)) + path.log_z_base
+    np.testing.assert_allclose(log_z.numpy(), 5 * np.log(2), rtol=1e-14)
 
 
 def test_numbers_do_not_depend_on_how_chains_are_grouped(monkeypatch):
@@ -146,7 +159,7 @@ def test_single_precision_comes_to_the_same_within_its_rounding():
 @pytest.mark.parametrize(("before", "after"), [(0.0, 1e-4), (0.9, 0.90001), (0.7, 0.699), (0.0, 1.0), (1.0, 0.0)])
 def test_the_difference_of_cumulants_is_right_for_any_field(dtype, before, after):
     fields = torch.tensor([[-900.0, -80.0, -17.0, -1.0, -1e-4, 0.0, 0.3, 5.0, 40.0, 900.0]], dtype=dtype).T.contiguous()
-    found = cumulant_rise(Bernoulli(1), fields, torch.zeros(1, dtype=dtype), before, after, torch.empty_like(fields))
+    found = cumulant_rise(Bernoulli(1), fields, torch.zeros(1, dtype=dtype), before, after, rooms_like(fields))
     x = fields.double().squeeze(1)
     zero = torch.zeros_like(x)
     expected = torch.logaddexp(after * x, zero) - torch.logaddexp(before * x, zero)
@@ -158,7 +171,7 @@ def test_a_side_of_several_kinds_adds_up_its_parts():
     family = Concatenated([Bernoulli(3), Concatenated([Softmax(3), Bernoulli(1)])])
     fields = Random(1).normal((5, 7), torch.float64)
     bias = Random(2).normal((1, 7), torch.float64)[0]
-    found = cumulant_rise(family, fields, bias, 0.2, 0.25, torch.empty_like(fields))
+    found = cumulant_rise(family, fields, bias, 0.2, 0.25, rooms_like(fields))
     expected = family.cumulant(0.25 * fields, 0.25 * bias) - family.cumulant(0.2 * fields, 0.2 * bias)
     torch.testing.assert_close(found, expected)
 

@@ -10,7 +10,7 @@ from lamina.inference.betas import as_betas, salakhutdinov_betas
 
 
 def test_the_papers_schedule_has_its_three_step_lengths():
-    """Salakhutdinov and Murray 2008, section 4.1: 500 steps of 0.001, 4,000 of 0.0001, 10,000 of 0.00001."""
+    """Salakhutdinov and Murray 2008: 500 steps of 0.001, 4,000 of 0.0001, 10,000 of 0.00001."""
     betas = np.array(salakhutdinov_betas())
     paper = np.unique(np.r_[np.linspace(0, 0.5, 501), np.linspace(0.5, 0.9, 4001), np.linspace(0.9, 1, 10001)].round(9))
     assert len(betas) == 14_501

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from lamina import RBM, Random
 from lamina.core.errors import DataError, SettingError
 from lamina.inference import annealed_importance as module
 from lamina.inference import exact_log_partition, log_likelihood, log_partition, raise_log_likelihood
-from lamina.models.energy import BoltzmannMachine, ClassificationRBM
+from lamina.models.energy import DBM, BoltzmannMachine, ClassificationRBM
 from lamina.units import Bernoulli, Gaussian
 
 
@@ -100,6 +101,32 @@ def test_a_row_does_not_depend_on_the_grouping(monkeypatch):
     torch.testing.assert_close(whole[:4], raise_log_likelihood(rbm, rows[:4], 10, n_chains=3, random_state=0))
 
 
+def test_it_is_conservative_for_a_general_machine_too():
+    """Its sweep over visible units that see each other is no reversible transition."""
+    machine = BoltzmannMachine(4, 0, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        couplings = torch.randn(4, 4, generator=generator, dtype=torch.float64)
+        machine.W.copy_((couplings + couplings.T).fill_diagonal_(0))
+        machine.b.copy_(torch.randn(4, generator=generator, dtype=torch.float64))
+    states = oracles.states(4)
+    log_p = log_likelihood(machine, states, log_partition(machine, "exact")).numpy()
+    drawn = np.random.default_rng(0).choice(16, size=2000, p=np.exp(log_p))
+    gap = log_p[drawn] - raise_log_likelihood(machine, states[drawn], 4, random_state=0).numpy()
+    assert gap.mean() > 4 * gap.std() / math.sqrt(2000)
+    gap = log_p[drawn] - raise_log_likelihood(machine, states[drawn], 200, random_state=0).numpy()
+    assert -4 * gap.std() / math.sqrt(2000) < gap.mean() < 0.1
+
+
+def test_a_deep_machine_is_asked_for_rows_of_its_restricted_form():
+    dbm = DBM(3, 2, 2, dtype=torch.float64, random_state=3)
+    rows = oracles.states(5)[::4]
+    one, other = (raise_log_likelihood(model, rows, 5, random_state=0) for model in (dbm, dbm.as_rbm()))
+    assert torch.equal(one, other)
+    with pytest.raises(SettingError, match="no partition function"):
+        raise_log_likelihood(torch.nn.Linear(3, 2), rows, 5)
+
+
 def test_any_families_and_without_weights_exactly():
     rbm = RBM(Gaussian(3), Bernoulli(2), dtype=torch.float64)
     with torch.no_grad():
@@ -118,6 +145,8 @@ def test_any_families_and_without_weights_exactly():
         (np.zeros((0, 4)), "0 row"),
         (np.full((2, 4), 3.0), "Bernoulli"),
         (np.full((2, 4), np.nan), "NaN"),
+        (np.full((2, 4), "a"), "numbers"),
+        (torch.zeros(2, 3), "3 features"),
     ],
 )
 def test_rows_that_do_not_fit_are_refused(data, words):
@@ -128,9 +157,17 @@ def test_rows_that_do_not_fit_are_refused(data, words):
         raise_log_likelihood(rbm, data, 3)
 
 
+def test_rows_of_a_general_machine_are_checked_too():
+    with pytest.raises(DataError, match="5 features"):
+        raise_log_likelihood(BoltzmannMachine(4, 2), np.zeros((2, 5)), 3)
+    with pytest.raises(DataError, match="5 features"):
+        log_partition(BoltzmannMachine(4, 2), "reverse-ais", start=np.zeros((2, 5)), betas=3)
+
+
 def test_bad_options_are_refused():
     rbm, rows = RBM(4, 2), np.zeros((2, 4))
-    for log_z in (math.nan, math.inf, "3", None):
+    bad: list[Any] = [math.nan, math.inf, "3", None]
+    for log_z in bad:
         with pytest.raises(SettingError, match="log_z"):
             log_likelihood(rbm, rows, log_z)
     with pytest.raises(SettingError, match="free_energy"):

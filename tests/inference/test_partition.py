@@ -216,6 +216,7 @@ def test_numbers_that_are_not_finite_are_refused():
         ({"method": "reverse-ais", "start": np.zeros((5, 3))}, DataError, "3 features"),
         ({"method": "reverse-ais", "start": np.full((5, 4), np.nan)}, DataError, "NaN"),
         ({"method": "reverse-ais", "start": np.zeros((0, 4))}, DataError, "0 row"),
+        ({"method": "reverse-ais", "start": np.full((2, 4), 7)}, DataError, "rows of start lie"),
         ({"data_mean": np.zeros(3)}, DataError, "data_mean"),
         ({"random_state": "x"}, SettingError, "random_state"),
     ],

@@ -186,6 +186,10 @@ def test_initial_values_follow_stream_and_data():
     assert float(one.W.detach().std()) == pytest.approx(0.01, rel=0.2)
     one.initialise(0, torch.tensor([0.5, 0.2]))
     torch.testing.assert_close(one.visible.mean(one.b.detach()), torch.tensor([0.5, 0.2]))
+    one.initialise(0, scale=0.0, activity=0.07)
+    torch.testing.assert_close(one.mean_h_from_v(torch.zeros(1, 2, 8, 8)).detach(), torch.full((1, 3, 4, 4), 0.07))
+    with pytest.raises(SettingError, match="activity"):
+        one.initialise(0, activity=0.25)
 
 
 def test_settings_outside_their_limits():

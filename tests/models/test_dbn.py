@@ -38,7 +38,9 @@ def test_free_energies_of_labels_are_the_memorys():
     h = torch.from_numpy(np.random.default_rng(1).random((7, 4)))
     for y in range(3):
         joined = dbn.with_labels(h, torch.full((7,), y))
-        torch.testing.assert_close(dbn.class_free_energies(h)[:, y], dbn.top.free_energy(joined), rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(
+            dbn.class_free_energies(h)[:, y], dbn.top.free_energy(joined), rtol=1e-12, atol=1e-12
+        )
     torch.testing.assert_close(dbn.class_free_energies(h[None])[0], dbn.class_free_energies(h), rtol=1e-13, atol=0)
 
 

@@ -106,7 +106,7 @@ def test_bad_sizes_and_shapes():
     with pytest.raises(DataError, match=r"\(\.\.\., 4\)"):
         Hopfield(4).energy(torch.ones(2, 3))
     memory = BidirectionalAssociativeMemory(4, 3)
-    with pytest.raises(DataError, match="3 right units|as many right"):
+    with pytest.raises(DataError, match="as many right"):
         memory.field_left(torch.ones(2, 4))
     with pytest.raises(DataError, match="2 rows of 3"):
         ModernHopfield(3, 2).store(torch.ones(2, 4))

@@ -36,7 +36,7 @@ def begin(machine: BoltzmannMachine, rule: BoltzmannLearning, batch: int) -> Set
 
 @pytest.mark.parametrize("shape", [(4, 0, "full"), (3, 2, "semi-restricted")])
 def test_gradients_from_all_states_are_the_likelihoods(shape):
-    """Both phases in exact proportion: rows with their exact hidden means, and every state as often as its probability."""
+    """Both phases in exact proportion: rows with exact hidden means, every state weighted by its probability."""
     machine = boltzmann_oracle.random_machine(*shape, seed=1)
     table = boltzmann_oracle.exact(machine)
     rows = data(6, shape[0])

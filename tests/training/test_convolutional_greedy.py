@@ -11,6 +11,7 @@ from lamina.core.errors import SettingError
 from lamina.core.random import Random
 from lamina.models.energy import ConvolutionalDBN, ConvolutionalRBM
 from lamina.training import ConvolutionalDivergence, encode_maps, pretrain_convolutional
+from lamina.training.convolutional_greedy import channel_means
 
 
 def images(n=30):
@@ -29,7 +30,7 @@ def test_each_layer_is_trained_on_the_pooled_means_below():
     alone = ConvolutionalRBM(3, 2, 2)
     below = encode_maps(dbn[0].mean_p_from_v, images(), dbn[0].W)
     stream = Random(4).child("layer", 1)
-    alone.initialise(stream, below.mean((0, 2, 3)))
+    alone.initialise(stream, channel_means(below, alone))
     rule = ConvolutionalDivergence(sample_visible=False)
     lamina.fit(alone, below, rule, epochs=3, momentum=0.5, random_state=stream, **options)
     assert torch.equal(alone.W, dbn[1].W)

@@ -47,18 +47,27 @@ def encode(options: argparse.Namespace, command: str) -> None:
 
 def sample(options: argparse.Namespace, command: str) -> None:
     from lamina.core.storage import write_array
-    from lamina.studies.apply import sample, sample_shape
+    from lamina.studies.sampling import sample as drawn_from
 
-    rows = sample(options.folder, options.n, steps=options.steps, seed=options.seed, device=options.device)
+    drawn = drawn_from(
+        options.folder,
+        options.n,
+        steps=options.steps,
+        clamp=options.clamp or (),
+        stage=options.stage,
+        seed=options.seed,
+        device=options.device,
+    )
     out = Path(options.out or ("samples.png" if options.grid else "samples.npy"))
     if options.grid:
         from lamina.report.picture import write_grid
 
-        write_grid(out, rows, sample_shape(options.folder))
+        write_grid(out, drawn.rows, drawn.shape)
     else:
-        write_array(out, rows)
-    answer = {"out": str(out), "shape": list(rows.shape)}
-    print_json(answer) if options.json else print(f"{rows.shape[0]} samples of {rows.shape[1]} values: {out}")
+        write_array(out, drawn.rows)
+    n, width = drawn.rows.shape
+    answer = {"out": str(out), "shape": [n, width]}
+    print_json(answer) if options.json else print(f"{n} samples of {width} values: {out}")
 
 
 def report(options: argparse.Namespace, command: str) -> None:

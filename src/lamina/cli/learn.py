@@ -18,6 +18,9 @@ def run(options: argparse.Namespace, command: str) -> None:
     from lamina.studies import LearnOptions, learn
     from lamina.training.progress import Progress
 
+    if _is_generative(options):
+        _generate(options, command)
+        return
     wanted, out = _learn_options(options, LearnOptions)
     show = None if options.quiet else (lambda title: Progress(sys.stderr, title))
     document = learn(
@@ -33,6 +36,69 @@ def run(options: argparse.Namespace, command: str) -> None:
     if document["results"]:
         print(summary_sentence(read_records(document["run"])))
     print(f"report: {page}")
+
+
+def _is_generative(options: argparse.Namespace) -> bool:
+    """Whether a generative model is asked for, by ``--model`` or by the run that is resumed."""
+    if isinstance(options.resume, str):
+        from lamina.studies.run_folder import read_settings
+
+        return "model" in read_settings(Path(options.resume))
+    return options.model is not None
+
+
+def _generate(options: argparse.Namespace, command: str) -> None:
+    from lamina.report import write_report
+    from lamina.studies import GenerateOptions, generate
+    from lamina.training.progress import Progress
+
+    for option, value, default in (
+        ("--repeats", options.repeats, 1),
+        ("--protocol", options.protocol, "all"),
+        ("--way", options.way, "auto"),
+        ("--label-curve", options.label_curve, False),
+    ):
+        if value != default:
+            raise SettingError(f"{option} is for the study of labels; expected it without --model")
+    wanted, out = _learn_options(options, GenerateOptions)
+    show = None if options.quiet else (lambda title: Progress(sys.stderr, title))
+    document = generate(
+        wanted, out=out, overwrite=options.overwrite, resume=bool(options.resume), listener=show, command=command
+    )
+    page = write_report(document["run"])
+    for warning in document["warnings"]:
+        say(f"warning: {warning}")
+    if options.json:
+        print_json(_generate_answer(document))
+        return
+    _print_measured(document)
+    print(f"report: {page}")
+
+
+def _generate_answer(document: dict) -> dict:
+    data = document["data"]
+    return {
+        "data": data["name"],
+        "model": document["settings"]["model"],
+        "n_train": data["n_train"],
+        "n_labels": data["n_labels"],
+        "n_test": data["n_test"],
+        "run": document["run"],
+        "measured": document["measured"],
+        "seconds": document["seconds"],
+    }
+
+
+def _print_measured(document: dict) -> None:
+    from lamina.report.measured import interval_words
+    from lamina.report.quantities import measure
+
+    print(document["summary"])
+    width = max(24, *(len(row["what"]) for row in document["measured"]))
+    for row in document["measured"]:
+        unit = row.get("unit", "")
+        interval = f"  [{interval_words(row)}]" if row.get("low") is not None else ""
+        print(f"{row['what']:{width}}{measure(row['ours']):>14}  {unit}{interval}".rstrip())
 
 
 def _learn_options(options: argparse.Namespace, kind: Any) -> tuple[Any, str | None]:

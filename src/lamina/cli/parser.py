@@ -11,14 +11,20 @@ from lamina.cli.printing import say
 VERBS = {
     "learn": (
         "learn layers from all rows, then use the labels there are; baselines beside it; report.html",
-        "lamina learn digits --labels 100\n  lamina learn recordings.csv --label species --labels all --groups site",
+        "lamina learn digits --labels 100\n  lamina learn recordings.csv --label species --labels all --groups site\n"
+        "  lamina learn digits --model dbm",
     ),
     "predict": (
         "classes of new rows, by a finished run",
         "lamina predict runs/digits-100 new.csv --out classes.csv",
     ),
     "encode": ("features of new rows, by a finished run", "lamina encode runs/digits-100 new.npy --out codes.npy"),
-    "sample": ("draw rows from the layers of a run", "lamina sample runs/digits-100 -n 100 --grid --out samples.png"),
+    "sample": (
+        "draw rows from the model of a run",
+        "lamina sample runs/digits-100 -n 100 --grid --out samples.png\n"
+        "  lamina sample runs/digits-dbn --clamp label=7 --grid\n"
+        "  lamina sample runs/digits-dbm --clamp rows.npy",
+    ),
     "report": ("draw report.html again from a run's records", "lamina report runs/digits-100"),
     "reproduce": (
         "follow a paper end to end: its numbers beside those measured here, every deviation, report.html",
@@ -89,6 +95,11 @@ def _labels(text: str) -> int | str:
 
 def _add_learn(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("data", nargs="?", help="a data set's name, a .npy .npz .csv .parquet file, a folder of images")
+    verb.add_argument(
+        "--model",
+        metavar="KIND",
+        help="learn a generative model instead: rbm, classification-rbm, dbn, dbm, convolutional-rbm",
+    )
     verb.add_argument("--labels", type=_labels, default="all", metavar="N", help="labels to draw, or 'all' (default)")
     verb.add_argument("--repeats", type=int, default=1, metavar="R", help="draws of labels, or seeds with all labels")
     verb.add_argument("--hidden", type=_sizes, metavar="500,500,2000", help="layer sizes (default: by the data's size)")
@@ -132,9 +143,18 @@ def _add_encode(verb: argparse.ArgumentParser) -> None:
 
 
 def _add_sample(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("folder", metavar="RUN", help="run folder of 'lamina learn'")
-    verb.add_argument("-n", type=int, default=64, help="number of samples (default 64)")
-    verb.add_argument("--steps", type=int, default=25, help="steps of Gibbs sampling from example rows (default 25)")
+    verb.add_argument("folder", metavar="RUN", help="run folder of 'lamina learn' or 'lamina reproduce'")
+    verb.add_argument("-n", type=int, help="number of samples (default 64, or the number of held rows)")
+    verb.add_argument(
+        "--steps", type=int, help="steps of Gibbs sampling (default 25 for layers, 1000 for generative models)"
+    )
+    verb.add_argument(
+        "--clamp",
+        action="append",
+        metavar="label=CLASS|ROWS.npy",
+        help="hold a class (several take turns), or the values of a .npy file that are not NaN; the rest is drawn",
+    )
+    verb.add_argument("--stage", metavar="NAME", help="which model of a recipe's run (default: the last)")
     verb.add_argument("--grid", action="store_true", help="write one picture of all samples (.png)")
     verb.add_argument("--out", metavar="FILE", help="default: samples.npy, samples.png with --grid")
     verb.set_defaults(run=apply.sample)

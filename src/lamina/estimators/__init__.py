@@ -4,6 +4,8 @@ Constructors only store, `fit` validates, learnt values end in ``_``. The learni
 """
 
 from lamina.estimators.bernoulli_rbm import BernoulliRBM
+from lamina.estimators.classification_rbm import ClassificationRBM
+from lamina.estimators.convolutional_rbm import ConvolutionalRBM
 from lamina.estimators.dbm import DBM
 from lamina.estimators.dbn_classifier import DBNClassifier
 from lamina.estimators.dbn_regressor import DBNRegressor
@@ -13,6 +15,8 @@ from lamina.estimators.hopfield import Hopfield
 __all__ = [
     "DBM",
     "BernoulliRBM",
+    "ClassificationRBM",
+    "ConvolutionalRBM",
     "DBNClassifier",
     "DBNRegressor",
     "GaussianRBM",

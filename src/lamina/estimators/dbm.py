@@ -197,7 +197,7 @@ class DBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     # using ------------------------------------------------------------------------------------------------------------
 
     def transform(self, X: Any) -> np.ndarray:
-        """Mean-field means for rows ``X`` (n_rows, n_features): (n_rows, n_top), or those of all layers side by side."""
+        """Mean-field means for rows ``X`` (n_rows, n_features): (n_rows, n_top), or all layers' side by side."""
 
         def features(machine: energy.DBM, v: Tensor) -> Tensor:
             means = self._infer(machine, v)

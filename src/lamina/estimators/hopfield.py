@@ -137,7 +137,7 @@ class Hopfield(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
 
 def _coding(rows: np.ndarray) -> str:
-    """ "bits" for rows of 0 and 1 (all 1 included only with a 0 somewhere), "signs" for rows of ±1."""
+    """ "bits" for rows of 0 and 1, "signs" for rows of ±1 (and for rows of 1 alone)."""
     low, _ = value_range(rows)
     coding, values = ("bits", (0, 1)) if low == 0 else ("signs", (-1, 1))
     _check_values(rows, values, coding)

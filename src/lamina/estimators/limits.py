@@ -40,6 +40,9 @@ LIMITS: dict[str, Limit] = {
     "n_components": COUNT,
     "n_hidden": COUNT,
     "hidden": Limit(low=1, integer=True, per_layer=True),
+    "n_filters": COUNT,
+    "kernel": Limit(low=1, integer=True, per_layer=True),  # per axis
+    "pooling": Limit(low=1, integer=True, per_layer=True),
     "batch_size": COUNT,
     # how long
     "n_iter": Limit(low=0, integer=True),
@@ -56,6 +59,10 @@ LIMITS: dict[str, Limit] = {
     "momentum": Limit(low=0.0, high=0.999),
     # what holds it back
     "weight_decay": Limit(low=0.0),
+    "sparsity_target": Limit(low=SMALLEST, high=1.0),
+    "sparsity_cost": Limit(low=0.0),
+    "generative_weight": Limit(low=0.0),
+    "unlabelled_weight": Limit(low=0.0),
     "dropout": SHARE,
     "input_dropout": SHARE,
     "radius": Limit(low=SMALLEST),

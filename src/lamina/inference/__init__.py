@@ -17,6 +17,7 @@ from lamina.inference.pseudo_likelihood import pseudo_log_likelihood
 from lamina.inference.raise_estimator import raise_log_likelihood
 from lamina.inference.recall import Recall, recall, recall_pairs, retrieve, winner_take_all
 from lamina.inference.sequential_gibbs import sequential_gibbs
+from lamina.inference.tempering import Tempered, Tempering, parallel_tempering
 
 __all__ = [
     "AnnealingPath",
@@ -27,6 +28,8 @@ __all__ = [
     "LogPartition",
     "MeanField",
     "Recall",
+    "Tempered",
+    "Tempering",
     "annealing_path",
     "augmented_rows",
     "binary_states",
@@ -49,6 +52,7 @@ __all__ = [
     "log_partition",
     "mean_field",
     "mean_field_bound",
+    "parallel_tempering",
     "pseudo_log_likelihood",
     "raise_log_likelihood",
     "recall",

@@ -26,6 +26,8 @@ from lamina.core.random import Random
 from lamina.models.energy import RBM
 from lamina.units import Bernoulli, Concatenated, Family
 
+Rooms = tuple[Tensor, Tensor]
+
 
 class AnnealingPath(Protocol):
     """What `lamina.inference.annealed_importance` needs of a path. ``state`` is whatever the path likes to keep.
@@ -99,7 +101,8 @@ class RBMPath:
     def log_weight(self, state: Chains, before: float, after: float) -> Tensor:
         """E_v(v; b_before) − E_v(v; b_after) + Γ_h(after · f) − Γ_h(before · f), f = c + s_v(v) W (eq. 32)."""
         visible = _energy_fall(self.rbm.visible, state.v, self._bias(before), self._bias(after))
-        hidden = cumulant_rise(self.rbm.hidden, state.fields, self.c, before, after, state.field_h)
+        rooms = (state.field_h, state.h)
+        hidden = cumulant_rise(self.rbm.hidden, state.fields, self.c, before, after, rooms)
         return visible.double() + hidden.double()
 
     def step(self, state: Chains, beta: float, random: Random) -> Chains:
@@ -191,20 +194,23 @@ def _energy_fall(family: Family, x: Tensor, before: Tensor, after: Tensor) -> Te
 
 
 @singledispatch
-def cumulant_rise(family: Family, fields: Tensor, bias: Tensor, before: float, after: float, room: Tensor) -> Tensor:
-    """Γ(after · fields) − Γ(before · fields), (n,), with biases after · bias and before · bias."""
+def cumulant_rise(family: Family, fields: Tensor, bias: Tensor, before: float, after: float, rooms: Rooms) -> Tensor:
+    """Γ(after · fields) − Γ(before · fields), (n,), with biases after · bias and before · bias.
+
+    ``rooms`` are two tensors of the shape of ``fields`` that may be written over: a step then allocates nothing.
+    """
     return family.cumulant(fields * after, bias * after) - family.cumulant(fields * before, bias * before)
 
 
 @cumulant_rise.register
-def _(family: Concatenated, fields: Tensor, bias: Tensor, before: float, after: float, room: Tensor) -> Tensor:
-    arrays = (family.split(array) for array in (fields, bias, room))
-    parts = [cumulant_rise(part, f, c, before, after, r) for part, f, c, r in zip(family.parts, *arrays, strict=True)]
+def _(family: Concatenated, fields: Tensor, bias: Tensor, before: float, after: float, rooms: Rooms) -> Tensor:
+    arrays = zip(family.parts, *(family.split(array) for array in (fields, bias, *rooms)), strict=True)
+    parts = [cumulant_rise(part, f, c, before, after, (one, other)) for part, f, c, one, other in arrays]
     return torch.stack(parts).sum(0)
 
 
 @cumulant_rise.register
-def _(family: Bernoulli, fields: Tensor, bias: Tensor, before: float, after: float, room: Tensor) -> Tensor:
+def _(family: Bernoulli, fields: Tensor, bias: Tensor, before: float, after: float, rooms: Rooms) -> Tensor:
     """Σ log(1 + e^{β'f}) − log(1 + e^{βf}) = −Σ log(1 + σ(β'f)(e^{−(β'−β)f} − 1)): one logarithm, of a number near 1.
 
     The right side loses digits, and in the end overflows, once a step is so coarse that |β' − β||f| exceeds about 1.
@@ -212,5 +218,5 @@ def _(family: Bernoulli, fields: Tensor, bias: Tensor, before: float, after: flo
     low, high = torch.aminmax(fields)
     if abs(after - before) * float(torch.maximum(-low, high)) > 1.0:
         return family.cumulant(fields * after, bias * after) - family.cumulant(fields * before, bias * before)
-    mean = torch.mul(fields, after, out=room).sigmoid_()
-    return (fields * (before - after)).expm1_().mul_(mean).log1p_().sum(-1).neg_()
+    mean = torch.mul(fields, after, out=rooms[0]).sigmoid_()
+    return torch.mul(fields, before - after, out=rooms[1]).expm1_().mul_(mean).log1p_().sum(-1).neg_()

@@ -19,7 +19,7 @@ Betas = int | Sequence[float] | np.ndarray | None
 
 
 def salakhutdinov_betas(n: int = PAPER_TEMPERATURES) -> list[float]:
-    """``n`` + 1 values from 0 to 1, dense where a trained machine needs it (Salakhutdinov, Murray 2008, section 4.1).
+    """``n`` + 1 values from 0 to 1, dense where a trained machine needs it (Salakhutdinov, Murray 2008).
 
     1/29 of the steps lie in [0, 0.5], 8/29 in [0.5, 0.9] and 20/29 in [0.9, 1]: with n = 14,500 steps of 0.001, 0.0001
     and 0.00001, the paper's own.

@@ -1,8 +1,8 @@
 """What follows, given a condition or a past: forecasts, generated sequences, exact log-likelihoods of frames.
 
 All take a `ConditionalRBM` with conditions (n, n_condition), or a `TemporalRBM` with the conditions that its
-``windows`` and ``condition`` give. E[v | x] is a sum over hidden states (docs/mathematics.md, eq. 48): exact for few hidden units,
-else approached by mean-field iterations (deterministic, biased towards one mode) or by Gibbs sampling.
+``windows`` and ``condition`` give. E[v | x] is a sum over hidden states (docs/mathematics.md, eq. 48): exact for few
+hidden units, else approached by mean-field iterations (deterministic, biased towards one mode) or by Gibbs sampling.
 """
 
 from __future__ import annotations

@@ -45,22 +45,30 @@ def infer(
 
     ``known``: a boolean map that broadcasts to ``v`` (n, channels, *size), True where ``v`` is given (None:
     everywhere); elsewhere values of ``v`` are ignored, and begin at the free units' means. ``sample``: block Gibbs
-    sampling with the stream ``random_state`` instead of mean field. ``start``: an earlier result to go on from. One pass
-    upward, without what is above, comes before the first sweep.
+    sampling with the stream ``random_state`` instead of mean field. ``start``: an earlier result to go on from. One
+    pass upward, without what is above, comes before the first sweep.
     """
     check_number("sweeps", sweeps, low=0, integer=True)
     dbn[0].check_maps(v)
     if known is not None:
-        if known.dtype != torch.bool or torch.broadcast_shapes(known.shape, v.shape) != v.shape:
-            raise DataError(
-                f"known has shape {tuple(known.shape)} and type {known.dtype}; expected a boolean map that broadcasts "
-                f"to {tuple(v.shape)}: True where v is given"
-            )
+        _check_known(known, v)
     state = _State(dbn, v, known, as_random(random_state).child("infer") if sample else None)
     state.begin(start)
     for sweep in range(sweeps):
         state.sweep(sweep)
     return Explanation(state.v, tuple(state.h), tuple(state.p))
+
+
+def _check_known(known: Tensor, v: Tensor) -> None:
+    try:
+        fits = known.dtype == torch.bool and torch.broadcast_shapes(known.shape, v.shape) == v.shape
+    except RuntimeError:  # torch's word for shapes that do not broadcast
+        fits = False
+    if not fits:
+        raise DataError(
+            f"known has shape {tuple(known.shape)} and type {known.dtype}; expected a boolean map that broadcasts to "
+            f"{tuple(v.shape)}: True where v is given"
+        )
 
 
 class _State:

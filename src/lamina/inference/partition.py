@@ -24,18 +24,18 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from scipy.special import stdtrit
 from torch import Tensor
 
-from lamina.core.checks import check_matrix, check_number
+from lamina.core.checks import check_number
 from lamina.core.errors import DataError, SettingError, UnreliableEstimateWarning
 from lamina.core.random import Random, as_random
 from lamina.inference.annealed_importance import forward_log_weights, reverse_log_weights
 from lamina.inference.annealing_paths import AnnealingPath, annealing_path, machine_of
 from lamina.inference.betas import Betas, as_betas
 from lamina.inference.enumeration import exact_log_partition
+from lamina.inference.rows import as_rows
 
 METHODS = ("ais", "reverse-ais", "exact")
 BEYOND = 0.001349898  # probability beyond three standard deviations of a normal variable, on one side
@@ -132,9 +132,7 @@ def _start_rows(model: Any, start: Any, n_chains: int) -> Tensor:
             "the reverse estimate begins at rows of the model; expected start=, rows of long chains (gibbs, tempering) "
             "or data that the model fits"
         )
-    rows = start if isinstance(start, Tensor) else torch.as_tensor(np.array(start))
-    family = getattr(machine_of(model) if hasattr(model, "as_rbm") else model, "visible", None)
-    check_matrix(rows.detach().cpu().numpy(), name="the rows of start", n_features=getattr(family, "n", None))
+    rows = as_rows(model if hasattr(model, "annealing_path") else machine_of(model), start, "the rows of start")
     if len(rows) > n_chains:
         rows = rows[torch.linspace(0, len(rows) - 1, n_chains).round().long()]
     return rows

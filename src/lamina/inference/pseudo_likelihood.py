@@ -20,7 +20,7 @@ from torch import Tensor
 
 from lamina.core.errors import SettingError
 from lamina.core.random import Random, as_random
-from lamina.inference.likelihood import ROWS_AT_ONCE, as_rows, leaves
+from lamina.inference.rows import ROWS_AT_ONCE, as_rows, leaves
 from lamina.units import Bernoulli, Binomial, Concatenated, Family, Softmax, Spin
 
 

@@ -7,7 +7,8 @@ model where K is large. For a test row, chains run backward from the row to the 
 
 whose exp is an unbiased estimate of p_ann(v), so that on average it is at most log p_ann(v) (Jensen), and that is on
 average, over rows of the model, at most log p(v). Forward annealing makes a likelihood look too good where it fails;
-this makes it look too bad: the conservative side. *Cost*: a chain for each row and m.
+this makes it look too bad: the conservative side. Transitions need not be reversible: those of p_ann are then the
+reversals of the ones that run here. *Cost*: a chain for each row and m.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from lamina.core.random import Random, as_random
 from lamina.inference.annealed_importance import anneal, groups
 from lamina.inference.annealing_paths import annealing_path, machine_of
 from lamina.inference.betas import Betas, as_betas
-from lamina.inference.likelihood import ROWS_AT_ONCE, as_rows
+from lamina.inference.rows import ROWS_AT_ONCE, as_rows
 
 
 @torch.no_grad()
@@ -38,8 +39,8 @@ def raise_log_likelihood(
     """A stochastic lower bound on log p(v) of each row of ``data`` (n, n_visible), in expectation: (n,) float64, nats.
 
     ``n_chains`` chains per row, averaged inside the logarithm: more are closer to p_ann from below. ``data_mean`` and
-    ``betas`` as in `log_partition`. For a model with ``as_rbm()`` the rows are those of that machine. A row does not depend on which others are with it, only on its place in ``data``.
-    Raises `DataError` and `SettingError`.
+    ``betas`` as in `log_partition`. For a model with ``as_rbm()`` the rows are those of that machine. A row does not
+    depend on which others are with it, only on its place in ``data``. Raises `DataError` and `SettingError`.
     """
     check_number("n_chains", n_chains, low=1, integer=True)
     if not hasattr(model, "annealing_path"):

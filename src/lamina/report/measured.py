@@ -47,7 +47,7 @@ def measured_table(rows: Sequence[Row]) -> str:
         line = [text(row["what"]) + _remark(row)]
         line += [text(published_words(row))] if published else []
         line.append(element("b", text(ours_words(row))))
-        line += [text(_interval(row))] if interval else []
+        line += [text(interval_words(row))] if interval else []
         line += [text(row.get("unit") or "")] if units else []
         cells.append(line)
     return table(columns, cells, caption="What was measured", class_="measured")

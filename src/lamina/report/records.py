@@ -35,6 +35,7 @@ PART_TYPES: dict[str, type] = {
     "quick": bool,
     "lamina": str,
     "title": str,
+    "summary": str,
     "command": str,
     "data": dict,
     "results": list,

@@ -1,8 +1,8 @@
-"""Using a finished run: predict classes, encode rows, draw samples."""
+"""Using a finished run: predict classes, encode rows. Samples are in `lamina.studies.sampling`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,15 @@ import torch
 from torch.nn import functional
 
 from lamina.core.checks import check_device, check_matrix, check_number
-from lamina.core.errors import DataError, FileFormatError, RunFolderError, SettingError
-from lamina.core.storage import read_arrays
+from lamina.core.errors import DataError, RunFolderError, SettingError
 from lamina.data import DataSet, load, names, read
 from lamina.frontends.scaling import Scaling, check_range, scale_rows
 from lamina.metrics import error_rate
 from lamina.models import MLP, Stack
+from lamina.models.energy import DBN, RBM, ClassificationRBM
 from lamina.storage import load as load_model
 from lamina.storage import read_description
+from lamina.studies.generate import classifier_of
 from lamina.studies.run_folder import read_scaling
 from lamina.training import encode_rows
 
@@ -90,13 +91,10 @@ def predict(folder: str | Path, data: str, *, label: str | None = None, device: 
     ``error`` is the share of wrong rows where ``data`` hold labels, else None.
     """
     run = open_finished(folder, device=device)
-    if not isinstance(run.model, MLP):
-        raise SettingError(f"{folder} was learnt without labels and cannot predict classes: use 'lamina encode'")
+    classify = _classifier(run)
     dataset = open_rows(data, label=label)
     like = next(run.model.parameters())
-    outputs = encode_rows(
-        lambda x: functional.softmax(run.model(x.to(like)), 1), _scaled(run, dataset), run.model.n_out
-    )
+    outputs = encode_rows(lambda x: classify(x.to(like)), _scaled(run, dataset), len(run.classes))
     probabilities = outputs.cpu().numpy() if hasattr(outputs, "cpu") else np.asarray(outputs)
     predicted = probabilities.argmax(1)
     return {
@@ -105,6 +103,16 @@ def predict(folder: str | Path, data: str, *, label: str | None = None, device: 
         "probabilities": probabilities,
         "error": _error(run, dataset, predicted),
     }
+
+
+def _classifier(run: Run) -> Any:
+    """Rows (n, n_features) → class probabilities (n, n_classes)."""
+    if isinstance(run.model, MLP):
+        return lambda x: functional.softmax(run.model(x), 1)
+    found = classifier_of(run.model)
+    if found is None:
+        raise SettingError(f"{run.folder} was learnt without labels and cannot predict classes: use 'lamina encode'")
+    return found
 
 
 def _error(run: Run, dataset: DataSet, predicted: np.ndarray) -> float | None:
@@ -117,12 +125,27 @@ def _error(run: Run, dataset: DataSet, predicted: np.ndarray) -> float | None:
     return error_rate(true, predicted[known])
 
 
+def _open_layers(folder: str | Path, device: str | None) -> Run:
+    """The run with its layers as a stack, whatever made it."""
+    if (Path(folder) / "stack").is_dir() or not (Path(folder) / "model.json").is_file():
+        return open_finished(folder, device=device, part="stack")
+    run = open_finished(folder, device=device)
+    if isinstance(run.model, DBN):
+        return replace(run, model=run.model.stack().to(run.device))
+    if isinstance(run.model, (RBM, ClassificationRBM)):
+        return replace(run, model=Stack([run.model]))
+    raise SettingError(f"{folder} holds a {type(run.model).__name__}, which gives no codes here; expected layers")
+
+
 def encode(
     folder: str | Path, data: str, *, layer: int | None = None, label: str | None = None, device: str | None = None
 ) -> np.ndarray:
-    """Codes (n, n_hidden) of the layers learnt without labels; ``layer`` counts from 1, the top one unless given."""
-    run = open_finished(folder, device=device, part="stack")
-    stack: Stack = run.model
+    """Codes (n, n_hidden) of the layers learnt without labels; ``layer`` counts from 1, the top one unless given.
+
+    A machine or a deep belief network of ``--model`` gives the means of its hidden units.
+    """
+    run = _open_layers(folder, device)
+    stack: Any = run.model
     if layer is not None:
         check_number("--layer", layer, low=1, high=len(stack), integer=True)
     depth = layer or len(stack)
@@ -130,27 +153,3 @@ def encode(
     X = _scaled(run, open_rows(data, label=label))
     codes = encode_rows(lambda x: stack.encode(x.to(like), depth), X, stack.sizes[depth - 1])
     return codes.cpu().numpy() if hasattr(codes, "cpu") else np.asarray(codes)
-
-
-def sample(folder: str | Path, n: int, *, steps: int = 25, seed: int = 0, device: str | None = None) -> np.ndarray:
-    """``n`` rows drawn from the stack, in the data's own units, (n, n_features) float32.
-
-    Chains of ``steps`` Gibbs steps in the top layer begin at the run's example rows: layers learnt by one-step
-    contrastive divergence know the neighbourhood of the rows, and long chains leave it.
-    """
-    check_number("-n", n, low=1, integer=True)
-    check_number("--steps", steps, low=1, integer=True)
-    check_number("--seed", seed, low=0, integer=True)
-    run = open_finished(folder, device=device, part="stack")
-    kept = run.folder / "records.safetensors"
-    examples = read_arrays(kept).get("examples")
-    if examples is None or examples.shape[1:] != run.scaling.shift.shape or not len(examples):
-        raise FileFormatError(f"{kept} holds no example rows to begin at: it was altered; restore it")
-    start = torch.from_numpy(examples[np.arange(n) % len(examples)]).to(next(run.model.parameters()))
-    drawn = run.model.sample(n, steps=steps, random_state=seed, start=start).cpu().numpy()
-    return run.scaling.invert(drawn).astype(np.float32)
-
-
-def sample_shape(folder: str | Path) -> tuple[int, ...]:
-    """Shape of one row of the run's data: (channels, height, width) for images."""
-    return tuple(read_description(Path(folder) / "stack")["extra"].get("shape", ()))

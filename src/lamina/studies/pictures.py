@@ -21,7 +21,7 @@ SAMPLE_STEPS = 25  # layers trained by CD-1 model the neighbourhood of the rows:
 
 def gather(prepared: Prepared, stack: Stack, predicted: np.ndarray | None, seed: int) -> dict[str, np.ndarray]:
     """Examples, filters, reconstructions, samples, map of the code; with predictions, confusion and mistakes."""
-    arrays = _examples(prepared, seed)
+    arrays = examples(prepared, seed)
     arrays["filters"] = _filters(stack)
     arrays |= _reconstructions(prepared, stack, seed)
     arrays["samples"] = _samples(prepared, stack, seed)
@@ -31,12 +31,14 @@ def gather(prepared: Prepared, stack: Stack, predicted: np.ndarray | None, seed:
     return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
 
 
-def _some_rows(n: int, most: int, seed: int) -> np.ndarray:
+def some_rows(n: int, most: int, seed: int) -> np.ndarray:
+    """Numbers of at most ``most`` of ``n`` rows, drawn by ``seed``, in order."""
     return np.sort(np.random.default_rng(seed).permutation(n)[:most])
 
 
-def _examples(prepared: Prepared, seed: int) -> dict[str, np.ndarray]:
-    rows = _some_rows(len(prepared.X), N_EXAMPLES, seed)
+def examples(prepared: Prepared, seed: int) -> dict[str, np.ndarray]:
+    """Training rows to show, and their class codes (−1 for none)."""
+    rows = some_rows(len(prepared.X), N_EXAMPLES, seed)
     labels = np.full(len(rows), -1) if prepared.y is None else prepared.y[rows]
     return {"examples": np.asarray(prepared.X[rows], np.float32), "example_labels": labels.astype(np.int64)}
 
@@ -48,14 +50,15 @@ def _filters(stack: Stack) -> np.ndarray:
     return W[:, strongest].T.numpy().astype(np.float32)
 
 
-def _held_out(prepared: Prepared) -> Any:
+def held_out(prepared: Prepared) -> Any:
+    """The test rows; the training rows where there are none."""
     return prepared.X if prepared.X_test is None or not len(prepared.X_test) else prepared.X_test
 
 
 @torch.no_grad()
 def _reconstructions(prepared: Prepared, stack: Stack, seed: int) -> dict[str, np.ndarray]:
-    rows = _held_out(prepared)
-    shown = np.asarray(rows[_some_rows(len(rows), 20, seed)], np.float32)
+    rows = held_out(prepared)
+    shown = np.asarray(rows[some_rows(len(rows), 20, seed)], np.float32)
     like = next(stack.parameters())
     back = stack.decode(stack.encode(torch.from_numpy(shown).to(like))).cpu().numpy()
     return {"reconstruction_input": shown, "reconstruction_output": back.astype(np.float32)}
@@ -65,7 +68,7 @@ def _reconstructions(prepared: Prepared, stack: Stack, seed: int) -> dict[str, n
 def _samples(prepared: Prepared, stack: Stack, seed: int) -> np.ndarray:
     """Draws from the stack: Gibbs sampling in the top layer begun at training rows, then means downward."""
     like = next(stack.parameters())
-    start = torch.from_numpy(np.asarray(prepared.X[_some_rows(len(prepared.X), N_SAMPLES, seed + 1)])).to(like)
+    start = torch.from_numpy(np.asarray(prepared.X[some_rows(len(prepared.X), N_SAMPLES, seed + 1)])).to(like)
     return stack.sample(len(start), steps=SAMPLE_STEPS, random_state=seed, start=start).cpu().numpy().astype(np.float32)
 
 
@@ -73,9 +76,9 @@ def _code_map(prepared: Prepared, stack: Stack, seed: int) -> dict[str, np.ndarr
     """Two-dimensional map (t-SNE) of the top code of held-out rows, and their labels for the colours."""
     from sklearn.manifold import TSNE
 
-    rows = _held_out(prepared)
+    rows = held_out(prepared)
     labels = prepared.y if rows is prepared.X else prepared.y_test
-    chosen = _some_rows(len(rows), N_MAPPED, seed)
+    chosen = some_rows(len(rows), N_MAPPED, seed)
     if len(chosen) < 10:
         return {}
     like = next(stack.parameters())

@@ -15,7 +15,9 @@ from lamina.training.greedy_deep_boltzmann import pretrain_deep
 from lamina.training.hebbian import HebbianStorage, hebbian, pseudo_inverse, store, store_pairs, storkey
 from lamina.training.history import EpochRecord, History
 from lamina.training.hybrid_classification import HybridClassification
+from lamina.training.likelihood_monitor import LikelihoodMonitor
 from lamina.training.loop import fit
+from lamina.training.parallel_tempering import ParallelTempering
 from lamina.training.penalties import L1, MaxNorm, SparseGroup, SparsityTarget
 from lamina.training.persistent import PersistentContrastiveDivergence
 from lamina.training.rules import GradientRule, ObjectiveRule, Rule, StatisticsRule
@@ -38,9 +40,11 @@ __all__ = [
     "HebbianStorage",
     "History",
     "HybridClassification",
+    "LikelihoodMonitor",
     "MaxNorm",
     "MeanFieldPCD",
     "ObjectiveRule",
+    "ParallelTempering",
     "PersistentContrastiveDivergence",
     "RedrawnInput",
     "Rule",

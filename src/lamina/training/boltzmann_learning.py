@@ -129,7 +129,7 @@ def write_gradients(machine: BoltzmannMachine, clamped: Tensor, free: Tensor, to
     """
     machine.W.grad.addmm_(clamped.T, clamped, beta=0, alpha=-1.0 / total)
     machine.W.grad.addmm_(free.T, free, alpha=1.0 / chains).mul_(machine.mask)
-    machine.W.grad.add_(machine.W.grad.T.clone()).mul_(0.5)  # a product's rounding is not symmetric: W would drift apart
+    machine.W.grad.add_(machine.W.grad.T.clone()).mul_(0.5)  # the products' rounding is not symmetric
     torch.sum(clamped, 0, out=machine.b.grad).mul_(-1.0 / total).add_(free.sum(0), alpha=1.0 / chains)
 
 

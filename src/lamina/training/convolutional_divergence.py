@@ -64,6 +64,11 @@ class ConvolutionalDivergence(GradientRule):
         self.sample_visible, self.penalty = bool(sample_visible), penalty
         self.chains: Tensor | None = None
 
+    @property
+    def target(self) -> float | None:
+        """The mean activity of detection units that the rule asks for, if any."""
+        return None if self.penalty is None else self.penalty.target
+
     def check(self, model: nn.Module, values: tuple[Tensor, ...]) -> None:
         if not isinstance(model, ConvolutionalRBM):
             raise SettingError(f"{type(self).__name__} trains a ConvolutionalRBM; {type(model).__name__} given")

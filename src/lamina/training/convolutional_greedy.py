@@ -44,8 +44,8 @@ def pretrain_convolutional(
     """Train the machines of ``dbn`` one after another on maps ``data`` (n, channels, *size); one `History` per layer.
 
     ``rule(k)`` gives the rule of layer k (from 0; CD-1 with visible means by default). ``epochs`` and ``learning_rate``
-    may be given per layer. Each machine starts with small random weights and visible biases from the mean of its own
-    input. The pooled means of a layer are held in memory: n · filters · blocks numbers.
+    may be given per layer. Each machine starts with small random weights, visible biases from the mean of its own input,
+    and hidden biases at the activity that its rule asks for. The pooled means of a layer are held in memory: n · filters · blocks numbers.
     """
     place = check_device(device) if device is not None else next(dbn.parameters()).device
     dbn.to(place)
@@ -53,8 +53,8 @@ def pretrain_convolutional(
     histories = []
     for k, layer in enumerate(dbn.layers):
         stream = random.child("layer", k)
-        layer.initialise(stream, channel_means(data, layer))
         chosen = ConvolutionalDivergence(sample_visible=False) if rule is None else rule(k)
+        layer.initialise(stream, channel_means(data, layer), activity=getattr(chosen, "target", None))
         history = fit(
             layer,
             data,

@@ -4,8 +4,8 @@ The objective that a step lowers, for a batch of n rows of which some are labell
 
     (1/n) [ λ_d Σ_labelled −log p(y | v)  +  λ_g Σ_labelled −log p(v, y)  +  λ_u Σ_unlabelled −log p(v) ]
 
-The first sum and its gradient are exact; the other two are lowered by contrastive divergence, persistent or not. All three
-share one form (docs/mathematics.md, eq. 42 to 44): with m_k = E[s_h(h) | v, y = k] and a weight g_k for each
+The first sum and its gradient are exact; the other two are lowered by contrastive divergence, persistent or not. All
+three share one form (docs/mathematics.md, eq. 42 to 44): with m_k = E[s_h(h) | v, y = k] and a weight g_k for each
 row and class,
 
     ∂/∂W = −s_v(v)ᵀ Σ_k g_k m_k + samples,   ∂/∂U_k = −g_k m_k + samples,

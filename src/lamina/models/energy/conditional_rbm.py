@@ -25,9 +25,9 @@ from lamina.units import Family
 class ConditionalRBM(nn.Module):
     """``ConditionalRBM(Gaussian(49), 150, n_condition=147)``; integers mean Bernoulli units.
 
-    ``base`` is the machine of the condition 0, with W, b and c. A (n_condition, n_visible) and B (n_condition, n_hidden)
-    hold what the condition adds to the biases. All functions take the condition (..., n_condition) beside v or h, one
-    per row.
+    ``base`` is the machine of the condition 0, with W, b and c. A (n_condition, n_visible) and B (n_condition,
+    n_hidden) hold what the condition adds to the biases. All functions take the condition (..., n_condition) beside v
+    or h, one per row.
     """
 
     def __init__(

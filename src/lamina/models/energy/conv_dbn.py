@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from lamina.core.errors import SettingError
@@ -106,7 +105,7 @@ class ConvolutionalDBN(nn.Module):
     # pictures -------------------------------------------------------------------------------------------------------
 
     def filters(self, depth: int | None = None) -> Tensor:
-        """What each filter of layer ``depth`` (from 1; the top) looks for, in visible maps (n_filters, channels, *seen).
+        """What each filter of layer ``depth`` (from 1; the top) looks for: (n_filters, channels, *seen).
 
         Layer 1: its weights. Above: the filter's weights on the pooled units below combine the filters below, linearly,
         each at its block, spread evenly over the block's places (the paper's section 4.1 shows such combinations). This

@@ -14,6 +14,7 @@ Maps are (n, channels, *size); any size from the kernel's on will do. The model 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -74,14 +75,29 @@ class ConvolutionalRBM(nn.Module):
 
     @torch.no_grad()
     def initialise(
-        self, random_state: int | Random | None, data_mean: Tensor | None = None, scale: float = 0.01
+        self,
+        random_state: int | Random | None,
+        data_mean: Tensor | None = None,
+        scale: float = 0.01,
+        activity: float | None = None,
     ) -> ConvolutionalRBM:
-        """Draw W from N(0, scale²); set c to 0 and b so that free visible units have the means (channels,) of data."""
+        """Draw W from N(0, scale²); set b so that free visible units have the means (channels,) of data, and c to 0, or
+        so that free detection units are on with probability ``activity``.
+
+        With c = 0, a pixel begins inside thousands of active units, n_filters · Π kernel / (1 + Π pooling), whose sum
+        makes the first steps wild: begin at the activity that is asked for (below 1 / Π pooling).
+        """
         random = as_random(random_state).child("weights")
         self.W.copy_(random.normal(self.W.shape, self.W.dtype, self.W.device).mul_(scale))
-        self.c.zero_()
+        self.c.fill_(0.0 if activity is None else self._bias_of(activity))
         self.b.zero_() if data_mean is None else self.b.copy_(self.visible.bias_from_data(data_mean.to(self.b)))
         return self
+
+    def _bias_of(self, activity: float) -> float:
+        """The hidden bias at which free units of a whole block are on with this probability: t = e^c / (1 + m e^c)."""
+        units = math.prod(self.pooling)
+        check_number("activity", activity, low=1e-12, high=(1 - 1e-6) / units)
+        return math.log(activity) - math.log1p(-units * activity)
 
     # sizes ----------------------------------------------------------------------------------------------------------
 

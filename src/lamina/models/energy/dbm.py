@@ -4,11 +4,11 @@ With x_0 = v and hidden layers x_1 = h_1, …, x_L = h_L,
 
     E(v, h_1, …, h_L) = E_v(v; b_0) − Σ_k b_kᵀ h_k − s_v(v)ᵀ W_0 h_1 − Σ_k h_kᵀ W_k h_{k+1}
 
-(docs/mathematics.md, eq. 80) with W_k (n_k, n_{k+1}) and b_k (n_k,). Every connection is undirected: what a hidden unit means depends on the layer
-above as much as on the layer below, so that p(h | v) does not factorise and inference is approximate
-(`lamina.inference.deep_mean_field`). Given the even layers (v, h_2, …) the odd ones (h_1, h_3, …) are independent, and
-the other way round: as two sides, they are one restricted machine (`as_rbm`), for which exact sums, annealed importance
-sampling and Gibbs sampling are written once.
+(docs/mathematics.md, eq. 80) with W_k (n_k, n_{k+1}) and b_k (n_k,). Every connection is undirected: what a hidden unit
+does depends on the layer above as much as on the layer below, so that p(h | v) does not factorise and inference is
+approximate (`lamina.inference.deep_mean_field`). Given the even layers (v, h_2, …) the odd ones (h_1, h_3, …) are
+independent, and the other way round: as two sides they are one restricted machine (`as_rbm`), for which exact sums,
+annealed importance sampling and Gibbs sampling are written once.
 
 A state is a list of L + 1 tensors, ``layers``, from the visible one up: (..., n_k) each.
 """

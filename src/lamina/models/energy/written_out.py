@@ -1,7 +1,7 @@
 """A convolutional machine over maps of one size, with every weight written out: an ordinary `RBM`.
 
-A block of m detection units and its off state is one softmax variable of m + 1 values, the first of which ("off") has no
-weights and no bias. So whatever is known of RBMs (exact sums, annealed importance sampling, tempering) holds for
+A block of m detection units and its off state is one softmax variable of m + 1 values, the first of which ("off") has
+no weights and no bias. So whatever is known of RBMs (exact sums, annealed importance sampling, tempering) holds for
 convolutional machines. The weight matrix has n_visible · n_hidden entries: for small maps.
 """
 
@@ -56,9 +56,7 @@ def _visible(machine: ConvolutionalRBM, n_places: int) -> Family:
     raise SettingError(f"the visible units are {type(family).__name__}; expected Bernoulli or Gaussian channels")
 
 
-def _grouped(
-    machine: ConvolutionalRBM, places: Sizes, weights: Tensor, bias: Tensor
-) -> tuple[Family, Tensor, Tensor]:
+def _grouped(machine: ConvolutionalRBM, places: Sizes, weights: Tensor, bias: Tensor) -> tuple[Family, Tensor, Tensor]:
     """Hidden family, its weights (n_visible, n_hidden) and biases, from those of the detection units."""
     if math.prod(machine.pooling) == 1:
         return Bernoulli(len(bias)), weights, bias

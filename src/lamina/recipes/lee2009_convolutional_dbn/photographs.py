@@ -1,0 +1,51 @@
+"""Photographs as the first layer of a model of natural images wants them: whitened, in small squares."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.datasets import load_sample_images
+
+from lamina.core.random import Random
+
+CUT_OFF = 0.4  # cycles per pixel: beyond it noise is all there is (Olshausen and Field 1997)
+BORDER = 10  # pixels cut off after whitening, which wraps around
+
+
+def whitened(photograph: np.ndarray) -> np.ndarray:
+    """Grey values (height, width) of mean 0 and deviation 1 with a flat spectrum up to `CUT_OFF`.
+
+    Natural images have amplitudes that fall as 1/frequency; the filter |f| exp(−(|f|/f₀)⁴) takes that away.
+    ``photograph``: (height, width, 3) grey levels.
+    """
+    grey = photograph.astype(np.float64).mean(2)
+    rows, columns = np.fft.fftfreq(grey.shape[0])[:, None], np.fft.rfftfreq(grey.shape[1])[None]
+    frequency = np.hypot(rows, columns)
+    spectrum = np.fft.rfft2(grey - grey.mean()) * frequency * np.exp(-((frequency / CUT_OFF) ** 4))
+    flat = np.fft.irfft2(spectrum, s=grey.shape)[BORDER:-BORDER, BORDER:-BORDER]
+    return flat / flat.std()
+
+
+def patches(n: int, size: int, random: Random) -> np.ndarray:
+    """``n`` squares (n, 1, size, size) float32 from random places of scikit-learn's two whitened photographs."""
+    images = [whitened(photograph) for photograph in load_sample_images().images]
+    generator = random.child("patches").numpy()
+    found = np.empty((n, 1, size, size), np.float32)
+    for k in range(n):
+        image = images[k % len(images)]
+        i, j = (int(generator.integers(side - size + 1)) for side in image.shape)
+        found[k, 0] = image[i : i + size, j : j + size]
+    return found
+
+
+def orientation(filters: np.ndarray) -> np.ndarray:
+    """How oriented each filter (n, height, width) is: 0 for a spot, 1 for a grating, (n,).
+
+    (λ₁ − λ₂)/(λ₁ + λ₂) of the second-moment matrix of the power spectrum over frequencies.
+    """
+    side = 4 * max(filters.shape[1:])
+    power = np.abs(np.fft.fft2(filters - filters.mean((1, 2), keepdims=True), s=(side, side))) ** 2
+    f = np.fft.fftfreq(side)
+    xx = (power * f[None, None, :] ** 2).sum((1, 2))
+    yy = (power * f[None, :, None] ** 2).sum((1, 2))
+    xy = (power * f[None, :, None] * f[None, None, :]).sum((1, 2))
+    return np.hypot(xx - yy, 2 * xy) / np.maximum(xx + yy, 1e-300)
