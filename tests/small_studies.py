@@ -16,7 +16,8 @@ SMALL = ("--hidden", "12,8", "--epochs", "2", "--quiet")
 
 def make_quick(patch: Callable[..., None]) -> None:
     """Cut the steps of every study; ``patch`` has the signature of `setattr`."""
-    from lamina.studies import benchmark, defaults, pictures, protocols, task
+    from lamina.studies import benchmark, defaults, generate, generative_pictures, generators, pictures, protocols, task
+    from lamina.studies.goodness import Effort
 
     patch(defaults, "supervised_steps", lambda n_labels: 8)
     patch(defaults, "adversarial_steps", lambda n_rows, n_labels: 8)
@@ -25,6 +26,11 @@ def make_quick(patch: Callable[..., None]) -> None:
     patch(pictures, "N_MAPPED", 30)
     patch(pictures, "SAMPLE_STEPS", 3)
     patch(benchmark, "ROWS", 14)
+    patch(generate, "CAREFUL", Effort(20, 20, 20))
+    patch(generate, "QUICK", Effort(5, 5, 0))
+    patch(generators.Generator, "deepest_step", 10)
+    patch(generators.ConvolutionalMachine, "deepest_step", 10)
+    patch(generative_pictures, "FILL_STEPS", 3)
     patch(os, "fsync", lambda handle: None)  # durability is tested elsewhere
 
 

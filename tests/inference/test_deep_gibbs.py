@@ -107,5 +107,7 @@ def test_bad_input_says_what_was_expected():
         deep_gibbs(dbm, state, 1, Random(0), [torch.zeros(4), None, None])
     with pytest.raises(SettingError, match="steps"):
         deep_gibbs(dbm, state, -1, Random(0))
+    with pytest.raises(SettingError, match=r"expected booleans of shape \(n, 4\)"):
+        fill_in(dbm, state[0], torch.ones(4))
     with pytest.raises(SettingError, match="steps"):
         fill_in(dbm, state[0], torch.ones(4, dtype=torch.bool), steps=1)

@@ -27,7 +27,7 @@ def test_sizes_and_sides():
     assert (alone.n_visible, alone.n_penultimate, alone.n_hidden, len(alone.directed)) == (6, 6, 4, 0)
 
 
-@pytest.mark.parametrize("layers, n_classes", [([5], 0), ([], 2), ([5, 4], 1), ([5, 4], -1), ([5, 4], 2.5)])
+@pytest.mark.parametrize(("layers", "n_classes"), [([5], 0), ([], 2), ([5, 4], 1), ([5, 4], -1), ([5, 4], 2.5)])
 def test_impossible_networks_are_refused(layers, n_classes):
     with pytest.raises(SettingError):
         DBN(layers, n_classes)
@@ -154,7 +154,7 @@ def test_saved_and_loaded_it_is_the_same(tmp_path, n_classes):
 
 
 @pytest.mark.parametrize(
-    "y, message",
+    ("y", "message"),
     [
         (torch.tensor([0, 1]), "one per row"),
         (torch.zeros(9), "whole numbers"),

@@ -28,10 +28,10 @@ def test_probabilities_of_all_states_sum_to_one(visible):
     layer = layer_of(visible, 3)
     x = visible.states()
     y = torch.tensor([1.0, 0.0, 1.0], dtype=torch.float64).expand(len(x), -1)
-    assert float(layer.log_p_v_from_h(x, y).exp().sum()) == pytest.approx(1, abs=1e-12)
+    assert layer.log_p_v_from_h(x, y).exp().sum().item() == pytest.approx(1, abs=1e-12)
     h = Bernoulli(3).states()
     v = x[2].expand(len(h), -1)
-    assert float(layer.log_q_h_from_v(h, v).exp().sum()) == pytest.approx(1, abs=1e-12)
+    assert layer.log_q_h_from_v(h, v).exp().sum().item() == pytest.approx(1, abs=1e-12)
 
 
 def test_a_gaussian_side_has_the_normal_density():

@@ -48,7 +48,7 @@ def test_annealing_tells_both_sides_and_the_gap(digits, monkeypatch, tmp_path):
         assert rows[f"{title}, conservative"].ours < rows[f"{title}, test log-probability"].ours < 0
         assert rows[f"{title}, gap"].ours > 0
     assert np.isfinite(rows["DBN 784-500-2000, lower bound"].ours)
-    assert [figure.title for figure in outcome.figures][0] == "Digits and samples"
+    assert outcome.figures[0].title == "Digits and samples"
     assert outcome.figures[0].rows.shape == (3, 16, 28, 28)
 
 

@@ -47,9 +47,9 @@ def encode(options: argparse.Namespace, command: str) -> None:
 
 def sample(options: argparse.Namespace, command: str) -> None:
     from lamina.core.storage import write_array
-    from lamina.studies.sampling import sample as drawn_from
+    from lamina.studies.sampling import draw
 
-    drawn = drawn_from(
+    drawn = draw(
         options.folder,
         options.n,
         steps=options.steps,

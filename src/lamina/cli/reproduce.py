@@ -91,7 +91,8 @@ def _list(options: argparse.Namespace) -> None:
     for entry in known:
         print(f"{entry.name}\n  {entry.title}\n  {entry.paper}")
         if entry.recorded is None:
-            print("  no numbers recorded here yet")
+            about = f"; the full version takes about {duration(60 * entry.minutes)}" if entry.minutes else ""
+            print(f"  no numbers recorded here yet{about}")
             continue
         print(f"  recorded here, {duration(entry.recorded['seconds'])}:")
         for row in entry.recorded["results"]:

@@ -28,6 +28,7 @@ from lamina.estimators.base import (
 from lamina.estimators.limits import check_settings
 from lamina.models.energy import ConvolutionalRBM as Machine
 from lamina.training import ConvolutionalDivergence, SparsityTarget, fit
+from lamina.training.convolutional_greedy import default_rate
 from lamina.units import Bernoulli, Gaussian
 
 EPOCHS, STEPS = 10, 200  # passes where ``epochs`` is None, and the steps that they make at least
@@ -52,7 +53,7 @@ class ConvolutionalRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     visible : {"auto", "bernoulli", "gaussian"}, default="auto"
         Kind of the visible units; "auto" takes Bernoulli units where all values lie in [0, 1].
     learning_rate : float or None, default=None
-        Step length on the gradient per row and place. None: 1 for Bernoulli units, 0.05 for Gaussian ones.
+        Step length on the gradient per row and place. None: 0.3 for Bernoulli units, 0.01 for Gaussian ones.
     batch_size : int, default=50
         Rows per step.
     epochs : int or None, default=None
@@ -160,14 +161,13 @@ class ConvolutionalRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         machine = self._new_machine(gaussian, X.dtype)
         channels = maps.swapaxes(0, 1).reshape(self.shape_[0], -1)
         machine.initialise(random, torch.from_numpy(channels.mean(1)), activity=self.sparsity_target)
-        rate = self.learning_rate if self.learning_rate is not None else (0.05 if gaussian else 1.0)
         self.history_ = fit(
             machine,
             maps,
             self._rule(),
             epochs=at_least_steps(EPOCHS, STEPS, len(X), self.batch_size) if self.epochs is None else self.epochs,
             batch_size=self.batch_size,
-            learning_rate=rate,
+            learning_rate=default_rate(machine) if self.learning_rate is None else self.learning_rate,
             momentum=self.momentum,
             weight_decay=self.weight_decay,
             random_state=random,

@@ -1,7 +1,7 @@
 """What a deep belief network can be asked: to dream, with or without a label held, and how probable rows are.
 
-Generation runs Gibbs sampling in the top memory and goes down once (Hinton, Osindero, Teh 2006, section 6). log p(v) has no
-closed form: `deep_belief_bound` estimates the variational lower bound of Salakhutdinov and Murray (2008, section 5),
+Generation runs Gibbs sampling in the top memory and goes down once (Hinton, Osindero, Teh 2006, section 6). log p(v)
+has no closed form: `deep_belief_bound` estimates the variational lower bound of Salakhutdinov and Murray (2008),
 
     log p(v) ≥ E_q[log p(v | h¹) + … + log p(h^{L−2} | h^{L−1}) − F_top(h^{L−1})] + H(q) − log Z_top
                                                                                (docs/mathematics.md, eq. 77)
@@ -89,13 +89,12 @@ def _downward(dbn: DBN, memory: Tensor, sample_visible: bool, random: Random) ->
 
 def _n_rows(labels: Tensor | None, n: int | None, start: Dream | None) -> int:
     said = {"labels": None if labels is None else len(labels), "n": n, "start": None if start is None else len(start.v)}
-    numbers = {number for number in said.values() if number is not None}
-    if len(numbers) != 1:
+    numbers = {name: number for name, number in said.items() if number is not None}
+    if len(set(numbers.values())) != 1:
         raise SettingError(
-            f"the number of rows is given by {({k: v for k, v in said.items() if v is not None}) or 'nothing'}; expected "
-            f"labels, n or start, and all of one length"
+            f"the number of rows is given by {numbers or 'nothing'}; expected labels, n or start, all of one length"
         )
-    rows = numbers.pop()
+    rows = next(iter(numbers.values()))
     check_number("n", rows, low=1, integer=True)
     return rows
 
@@ -134,11 +133,12 @@ def deep_belief_bound(
 ) -> LikelihoodBound:
     """The variational lower bound on log p(v) for rows v (n, n_visible), given the memory's log Z (eq. 77).
 
-    ``log_z`` comes from `lamina.log_partition(dbn.top)` or, for small memories, `exact_log_partition(dbn.top)`; an estimate
-    too low by δ nats shows all rows δ nats too probable. ``n_samples`` draws of the recognition pass per row; the bound is
-    unbiased for any number, and no tighter for more. ``entropy="exact"`` takes each layer's entropy in closed form given
-    the draw below; ``"sampled"`` takes −log q of the draw, which has less variance where q is close to the posterior and
-    works for every family. The bound is tight where q is the posterior, as just after a transposed start.
+    ``log_z`` comes from `lamina.log_partition(dbn.top)` or, for small memories, `exact_log_partition(dbn.top)`; an
+    estimate too low by δ nats shows all rows δ nats too probable. ``n_samples`` draws of the recognition pass per row;
+    the bound is unbiased for any number, and no tighter for more. ``entropy="exact"`` takes each layer's entropy in
+    closed form given the draw below; ``"sampled"`` takes −log q of the draw, which has less variance where q is close
+    to the posterior and works for every family. The bound is tight where q is the posterior, as just after a transposed
+    start.
     """
     check_number("n_samples", n_samples, low=1, integer=True)
     check_number("log_z", log_z)
@@ -182,6 +182,6 @@ def recognition_entropy(layer: DirectedLayer, v: Tensor) -> Tensor:
     """
     if not isinstance(layer.hidden, LINEAR):
         raise SettingError(
-            f"the entropy of {type(layer.hidden).__name__} units is not taken in closed form; expected entropy='sampled'"
+            f"the entropy of {type(layer.hidden).__name__} units has no closed form here; expected entropy='sampled'"
         )
     return -layer.log_q_h_from_v(layer.mean_h_from_v(v), v)

@@ -53,12 +53,16 @@ def _masks(dbm: DBM, layers: Sequence[Tensor], known: Sequence[Tensor | None] | 
     if len(known) != len(layers):
         raise SettingError(f"known has {len(known)} entries; expected one for each of the {len(layers)} layers")
     for k, mask in enumerate(known):
-        if mask is not None and (mask.dtype != torch.bool or mask.shape[-1] != dbm.sizes[k]):
-            raise SettingError(
-                f"known[{k}] has type {mask.dtype} and shape {tuple(mask.shape)}; expected booleans of shape "
-                f"(n, {dbm.sizes[k]}) or ({dbm.sizes[k]},)"
-            )
+        _check_mask(mask, k, dbm.sizes[k])
     return list(known)
+
+
+def _check_mask(mask: Tensor | None, k: int, n: int) -> None:
+    if mask is not None and (mask.dtype != torch.bool or mask.shape[-1] != n):
+        raise SettingError(
+            f"known[{k}] has type {mask.dtype} and shape {tuple(mask.shape)}; expected booleans of shape (n, {n}) or "
+            f"({n},)"
+        )
 
 
 @torch.no_grad()
@@ -103,6 +107,7 @@ def fill_in(
     """
     check_number("steps", steps, low=2, integer=True)
     dbm.check_width(v)
+    _check_mask(known, 0, dbm.n_visible)
     random = as_random(random_state).child("fill in")
     state = free_state(dbm, len(v), random.child("start"))
     state[0] = torch.where(known, v, state[0])

@@ -27,7 +27,8 @@ NAMES = (
 
 @dataclass(frozen=True)
 class Entry:
-    """A recipe of the table: ``published`` rows of its ``published.json``, ``recorded`` its ``results.json`` if any."""
+    """A recipe of the table: ``published`` rows of its ``published.json``, ``recorded`` its ``results.json`` if any,
+    ``minutes`` that the full version takes, as the recipe says, or None."""
 
     name: str
     title: str
@@ -35,6 +36,7 @@ class Entry:
     about: str
     published: tuple[dict, ...]
     recorded: dict | None
+    minutes: float | None
     module: Any
 
 
@@ -46,7 +48,8 @@ def find(name: str) -> Entry:
     published = _document(name, "published.json") or {"values": []}
     about = " ".join((module.__doc__ or "").split())
     recorded = _document(name, "results.json")
-    return Entry(name, module.TITLE, module.PAPER, about, tuple(published["values"]), recorded, module)
+    minutes = getattr(module, "MINUTES", None)
+    return Entry(name, module.TITLE, module.PAPER, about, tuple(published["values"]), recorded, minutes, module)
 
 
 def entries() -> list[Entry]:

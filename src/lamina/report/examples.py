@@ -57,7 +57,7 @@ def _sizes(records: Records) -> str:
         words += (
             ", all of them labelled" if data["n_labels"] == data.get("n_train") else f", {_labelled(data['n_labels'])}"
         )
-    else:
+    elif records.kind != "generative":
         words += ", none of them labelled"
     return words + (f", and {count(data['n_test'])} test rows." if data.get("n_test") else ".")
 

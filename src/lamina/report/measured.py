@@ -78,7 +78,8 @@ def _spread(row: Row) -> float | None:
     return row["sd"] if is_number(row.get("sd")) and row["sd"] > 0 else None
 
 
-def _interval(row: Row) -> str:
+def interval_words(row: Row) -> str:
+    """``−86.6 … −86.0``."""
     if not is_number(row.get("low")) or not is_number(row.get("high")):
         return MISSING
     return f"{measure(row['low'])} … {measure(row['high'])}"

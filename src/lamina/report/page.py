@@ -117,7 +117,7 @@ def _sizes(records: Records) -> list[tuple[str, str]]:
     facts = [
         (count(data.get(key)), words)
         for key, words in (("n_train", "training rows"), ("n_labels", "labels"), ("n_test", "test rows"))
-        if is_number(data.get(key))
+        if is_number(data.get(key)) and (data[key] or records.kind == "study")
     ]
     facts += [(count(data["n_features"]), "values per row")] if is_number(data.get("n_features")) else []
     facts += [(str(len(data["classes"])), "classes")] if data.get("classes") else []

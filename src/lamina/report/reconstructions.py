@@ -1,4 +1,4 @@
-"""Rows beside what the stack makes of them: encoded up to the top layer and decoded again."""
+"""Rows beside what the layers make of them: encoded up and decoded again."""
 
 import numpy as np
 
@@ -34,8 +34,10 @@ def reconstructions_section(records: Records) -> str:
     ]
     error = float(np.mean((given.astype(np.float64) - rebuilt) ** 2))
     how = "image" if image_shape(records.shape) else "line"
+    maker = "model" if records.kind == "generative" else "stack"
+    through = "from its hidden units" if records.kind == "generative" else "after encoding it up to the top layer"
     words = (
-        f"Above, a row; below it, the {how} that the stack gives back after encoding it up to the top layer. "
+        f"Above, a row; below it, the {how} that the {maker} gives back {through}. "
         f"Mean squared difference over {len(given)} rows: {significant(error)}. "
         f"{scale_words(records.shape, limits)}"
     )

@@ -15,9 +15,9 @@ def samples_section(records: Records) -> str:
     limits = common_limits(rows)
     shown = spread_over(len(rows), affordable(_MOST_SAMPLES, records.shape))
     cells = [cell(tile(rows[index], records.shape, limits, "sample")) for index in shown]
+    how = "" if records.kind == "generative" else " from the top of the stack down"
     words = (
-        "Rows that are in no data set: the model drew them from the top of the stack down. They should "
-        "look like "
+        f"Rows that are in no data set: the model drew them{how}. They should look like "
         f"the examples above, and differ from one another. {scale_words(records.shape, limits)}"
     ).strip()
     return section("samples", "Samples", figure(grid(cells, records.shape), records.caption("samples", words)))

@@ -1,7 +1,8 @@
-"""Using a finished run: predict classes, encode rows. Samples are in `lamina.studies.sampling`."""
+"""Using a finished run: predict classes, encode rows, draw samples (see `lamina.studies.sampling` for the ways)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from lamina.storage import load as load_model
 from lamina.storage import read_description
 from lamina.studies.generate import classifier_of
 from lamina.studies.run_folder import read_scaling
+from lamina.studies.sampling import draw
 from lamina.training import encode_rows
 
 
@@ -153,3 +155,23 @@ def encode(
     X = _scaled(run, open_rows(data, label=label))
     codes = encode_rows(lambda x: stack.encode(x.to(like), depth), X, stack.sizes[depth - 1])
     return codes.cpu().numpy() if hasattr(codes, "cpu") else np.asarray(codes)
+
+
+def sample(
+    folder: str | Path,
+    n: int | None = None,
+    *,
+    steps: int | None = None,
+    clamp: Sequence[str] = (),
+    stage: str | None = None,
+    seed: int = 0,
+    device: str | None = None,
+) -> np.ndarray:
+    """``n`` rows drawn from the model of a run, in the data's own units, (n, n_features) float32: see `draw`."""
+    return draw(folder, n, steps=steps, clamp=clamp, stage=stage, seed=seed, device=device).rows
+
+
+def sample_shape(folder: str | Path) -> tuple[int, ...]:
+    """Shape of one row of the run's data: (channels, height, width) for images."""
+    part = Path(folder) / "stack"
+    return tuple(read_description(part if part.is_dir() else Path(folder))["extra"].get("shape", ()))

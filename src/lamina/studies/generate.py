@@ -181,7 +181,7 @@ class _Study:
         few = self._binary(rows[:MEASURED_ROWS]).to(like)
         codes = None if y is None else torch.from_numpy(np.asarray(y[:MEASURED_ROWS], np.int64)).to(like.device)
         train = self._binary(self.prepared.X[:TRAIN_ROWS]).to(like)
-        material = Material(few, codes, train, None, f"{self._what()} rows")
+        material = Material(few, codes, train, f"{self._what()} rows")
         found: Goodness = goodness(model, material, CAREFUL, self.random.child("likelihood"))
         given = torch.from_numpy(np.asarray(rows[:MEASURED_ROWS], np.float32)).to(like)
         error = float((given - self.generator.reconstruct(model, given)).square().mean())

@@ -50,7 +50,6 @@ class Material:
     rows: Tensor
     y: Tensor | None
     train: Tensor
-    train_y: Tensor | None
     what: str = "test rows"
 
 
@@ -77,7 +76,7 @@ def _(model: RBM, material: Material, effort: Effort, random: Random) -> Goodnes
     if z.method != "exact" and effort.conservative:
         few = _few(material.rows)
         careful = raise_log_likelihood(model, few, effort.conservative, random_state=random, data_mean=mean)
-        measured.append(_conservative_row("log-likelihood, conservative", careful))
+        measured.append(_conservative_row("log-likelihood, conservative", careful, likelihood))
     return Goodness(measured, _doubts(z))
 
 
@@ -120,13 +119,13 @@ def _(model: DBM, material: Material, effort: Effort, random: Random) -> Goodnes
         careful = conservative_deep_bound(
             model, few, effort.conservative, random_state=random, data_mean=material.train.mean(0)
         )
-        measured.append(_conservative_row("lower bound, conservative", careful))
+        measured.append(_conservative_row("lower bound, conservative", careful, bound))
     return Goodness(measured, _doubts(z))
 
 
 def trace_value(model: Any, rows: Tensor, train: Tensor, effort: Effort, random: Random) -> float | None:
     """A quick estimate of the mean log-likelihood (or bound) of ``rows``, for a curve over epochs; None if unknown."""
-    found = goodness(model, Material(rows, None, train, None, "rows"), effort, random)
+    found = goodness(model, Material(rows, None, train, "rows"), effort, random)
     for row in found.measured:
         if row["what"].endswith(", rows"):
             return float(row["ours"])
@@ -174,13 +173,16 @@ def _mean_row(what: str, values: Tensor, z: LogPartition) -> dict:
     return {**row, "low": mean + z.log_z - z.high, "high": mean + z.log_z - z.low}
 
 
-def _conservative_row(what: str, values: Tensor) -> dict:
+def _conservative_row(what: str, values: Tensor, above: Tensor | None = None) -> dict:
+    """The mean of a conservative estimate; ``above`` holds the other estimate, whose first rows are the same."""
     n = len(values)
     mean = float(values.double().mean())
-    row = {"what": what, "ours": mean, "unit": "nats per row"}
-    row["note"] = f"RAISE, which errs towards too low: mean of {n:,} rows, one annealing run each"
-    if n > 1:
-        half = 3 * float(values.double().std()) / n**0.5
-        row |= {"low": mean - half, "high": mean + half}
-        row["note"] += "; interval of three standard errors over rows"
-    return row
+    note = f"RAISE, which errs towards too low: mean of {n:,} rows, one annealing run each"
+    if above is not None:
+        note += f"; on the same rows the estimate above gives {float(above[:n].double().mean()):.2f}".replace("-", "−")
+    row = {"what": what, "ours": mean, "unit": "nats per row", "note": note}
+    if n == 1:
+        return row
+    half = 3 * float(values.double().std()) / n**0.5
+    row["note"] += "; interval of three standard errors over rows"
+    return {**row, "low": mean - half, "high": mean + half}

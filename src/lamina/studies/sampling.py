@@ -1,4 +1,4 @@
-"""``lamina sample``: rows drawn from the model of any run, with classes or single values held.
+"""Rows drawn from the model of any run, with classes or single values held: what ``lamina sample`` does.
 
 Runs of `learn` draw from their layers, runs of `generate` from their model, recipes from one of their stages.
 """
@@ -35,7 +35,7 @@ class Drawn:
     shape: tuple[int, ...]
 
 
-def sample(
+def draw(
     folder: str | Path,
     n: int | None = None,
     *,
@@ -134,8 +134,8 @@ def _from_stack(source: _Source, n: int, steps: int, clamp: Sequence[str], seed:
     """Chains in the top layer begin at the run's example rows: long chains leave the rows' neighbourhood."""
     if clamp:
         raise SettingError(
-            f"--clamp {clamp[0]!r}: layers of 'lamina learn' hold no classes or values; expected a run with --model dbn, "
-            f"dbm, rbm or classification-rbm"
+            f"--clamp {clamp[0]!r}: layers of 'lamina learn' hold no classes or values; expected a run with --model "
+            f"dbn, dbm, rbm or classification-rbm"
         )
     drawn = source.model.sample(n, steps=steps, random_state=seed, start=_examples(source, n)).cpu().numpy()
     return Drawn(source.invert(drawn), source.shape)

@@ -21,6 +21,7 @@ from lamina.training.history import History
 from lamina.training.loop import fit
 from lamina.training.rules import GradientRule
 from lamina.training.schedules import Schedule
+from lamina.units import Gaussian
 
 CHUNK = 500  # maps encoded together
 MEAN_ROWS = 20_000  # maps whose channel means set the visible biases
@@ -33,7 +34,7 @@ def pretrain_convolutional(
     *,
     epochs: int | Sequence[int] = 10,
     batch_size: int = 100,
-    learning_rate: float | Schedule | Sequence[float | Schedule] = 0.5,
+    learning_rate: float | Schedule | Sequence[float | Schedule] | None = None,
     momentum: float | Schedule = 0.5,
     weight_decay: float = 0.0,
     random_state: int | Random | None = None,
@@ -44,8 +45,9 @@ def pretrain_convolutional(
     """Train the machines of ``dbn`` one after another on maps ``data`` (n, channels, *size); one `History` per layer.
 
     ``rule(k)`` gives the rule of layer k (from 0; CD-1 with visible means by default). ``epochs`` and ``learning_rate``
-    may be given per layer. Each machine starts with small random weights, visible biases from the mean of its own input,
-    and hidden biases at the activity that its rule asks for. The pooled means of a layer are held in memory: n · filters · blocks numbers.
+    may be given per layer; without a learning rate, layers with Gaussian visible units take 0.01 and others 0.3. Each
+    machine starts with small random weights, visible biases from the mean of its own input, and hidden biases at the
+    activity that its rule asks for. The pooled means of a layer are held in memory: n · filters · blocks numbers.
     """
     place = check_device(device) if device is not None else next(dbn.parameters()).device
     dbn.to(place)
@@ -55,13 +57,14 @@ def pretrain_convolutional(
         stream = random.child("layer", k)
         chosen = ConvolutionalDivergence(sample_visible=False) if rule is None else rule(k)
         layer.initialise(stream, channel_means(data, layer), activity=getattr(chosen, "target", None))
+        rate = _per_layer("learning_rate", learning_rate, k, len(dbn))
         history = fit(
             layer,
             data,
             chosen,
             epochs=_per_layer("epochs", epochs, k, len(dbn)),
             batch_size=batch_size,
-            learning_rate=_per_layer("learning_rate", learning_rate, k, len(dbn)),
+            learning_rate=default_rate(layer) if rate is None else rate,
             momentum=momentum,
             weight_decay=weight_decay,
             random_state=stream,
@@ -72,6 +75,11 @@ def pretrain_convolutional(
         if k + 1 < len(dbn):
             data = encode_maps(layer.mean_p_from_v, data, layer.W)
     return histories
+
+
+def default_rate(layer: ConvolutionalRBM) -> float:
+    """0.01 where the visible units are Gaussian (their gradients have no bound), else 0.3."""
+    return 0.01 if isinstance(layer.visible, Gaussian) else 0.3
 
 
 @torch.no_grad()

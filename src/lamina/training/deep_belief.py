@@ -1,7 +1,7 @@
 """Training of deep belief networks: greedily from the bottom up, then by the up-down algorithm.
 
-`pretrain_dbn` learns the directed layers as machines (`lamina.pretrain`), ties them, and learns the memory on what comes
-out above them, joined with the labels. `up_down` then refines all weights together in stages of growing k.
+`pretrain_dbn` learns the directed layers as machines (`lamina.pretrain`), ties them, and learns the memory on what
+comes out above them, joined with the labels. `up_down` then refines all weights together in stages of growing k.
 """
 
 from __future__ import annotations
@@ -89,17 +89,18 @@ def pretrain_dbn(
     checkpoint: str | Path | None = None,
     callbacks: Callable[[int], Sequence[Any]] = lambda k: (),
 ) -> list[History]:
-    """Greedy training of ``dbn`` on rows X (n, n_visible), with class codes y (n,) where it has labels: one `History` per
-    layer, the memory's last.
+    """Greedy training of ``dbn`` on rows X (n, n_visible), with class codes y (n,) where it has labels.
 
-    ``epochs`` and ``learning_rate`` may be given per layer, directed layers first. ``rule(k)`` gives the rule of layer k
-    (from 0); by default CD-1, with visible means below the memory. ``pass_up="sample"`` teaches each layer draws of the
-    units below, redrawn for each batch, which is what the likelihood bound speaks of; ``"mean"`` gives smoother features.
+    Returns one `History` per layer, the memory's last. ``epochs`` and ``learning_rate`` may be given per layer, the
+    memory's last. ``rule(k)`` gives the rule of layer k (from 0); by default CD-1, with visible means below the memory
+    and centred gradients in it, without which wide memories need a rate several times smaller. ``pass_up="sample"``
+    teaches each layer draws of the units below, redrawn for each batch, which is what the likelihood bound speaks of;
+    ``"mean"`` gives smoother features.
 
-    ``memory_start="transposed"`` starts the memory at the machine below turned upside down: hidden units as many as that
-    machine has visible ones get its weights, the others small random ones. The bound on log p(v) then starts where that
-    machine's log-likelihood stands, and learning the memory can only raise it (Hinton, Osindero, Teh 2006, section 4;
-    docs/mathematics.md, eq. 78).
+    ``memory_start="transposed"`` starts the memory at the machine below turned upside down: hidden units as many as
+    that machine has visible ones get its weights, the others small random ones. The bound on log p(v) then starts where
+    that machine's log-likelihood stands, and what the memory gains in likelihood of its input the bound gains too
+    (Hinton, Osindero, Teh 2006, section 4; docs/mathematics.md, eq. 78).
     """
     _check_data(dbn, X, y, memory_start)
     random = world().random(random_state, next(dbn.parameters()).device)
@@ -130,7 +131,7 @@ def pretrain_dbn(
     like = dbn.top.W
     codes = X if n == 1 else encode_rows(lambda x: dbn.encode(x.to(like), n - 1), X, dbn.n_penultimate)
     start_memory(dbn, codes, y, memory_start, random.child("layer", n - 1))
-    chosen: Any = ContrastiveDivergence(1) if rule is None else rule(n - 1)
+    chosen: Any = ContrastiveDivergence(1, centred=True) if rule is None else rule(n - 1)
     chosen = RedrawnInput(chosen, dbn.top.visible) if pass_up == "sample" and n > 1 else chosen
     history = fit(
         dbn.top,
@@ -154,7 +155,7 @@ def up_down(
     k: Sequence[int] = (3, 6, 10),
     epochs: int | Sequence[int] = 100,
     learning_rate: float | Schedule | Sequence[float | Schedule] = 0.01,
-    memory: Callable[[int], SamplingRule] = ContrastiveDivergence,
+    memory: Callable[[int], SamplingRule] = lambda k: ContrastiveDivergence(k, centred=True),
     batch_size: int = 100,
     momentum: float | Schedule = 0.5,
     weight_decay: float = 2e-4,
@@ -167,7 +168,7 @@ def up_down(
     """The up-down algorithm in stages, one per entry of ``k``: the memory's Gibbs steps per update. One `History` each.
 
     ``epochs`` and ``learning_rate`` may be given per stage; a `Schedule` counts epochs from the stage's own start.
-    ``memory(k)`` gives the memory's rule. The paper spends 100 epochs each on k = 3, 6 and 10.
+    ``memory(k)`` gives the memory's rule, centred CD-k by default. The paper spends 100 epochs each on k = 3, 6 and 10.
     """
     n = len(k)
     random = world().random(random_state, next(dbn.parameters()).device)

@@ -82,6 +82,8 @@ class MeanFieldPCD(GradientRule):
     activity (`SparsityTarget` with ``biases_only``).
 
     The learning rate should fall towards 0, as stochastic approximation asks: the chains must keep up with the weights.
+    In several processes each one's mean-field iterations stop by its own rows, so that results agree with those of one
+    process to about ``tolerance``.
     """
 
     watched = "validation reconstruction error"

@@ -2,21 +2,21 @@
 
 One step, for a batch of rows v with labels y:
 
-- *wake*: draw h¹ ~ q(h¹ | v), h² ~ q(h² | h¹), ... Each directed layer's generative weights learn to give back the layer
-  below it, by the delta rule, which is the gradient of log p(h^{k−1} | h^k):
+- *wake*: draw h¹ ~ q(h¹ | v), h² ~ q(h² | h¹), ... Each directed layer's generative weights learn to give back the
+  layer below it, by the delta rule, which is the gradient of log p(h^{k−1} | h^k):
 
       ∂/∂W = −⟨(s(x) − s(E_p[x | y])) s(y)ᵀ⟩,   ∂/∂b = −⟨s(x) − s(E_p[x | y])⟩          (docs/mathematics.md, eq. 75)
 
-- *memory*: the top machine learns from [h^{L−1}, y] by contrastive divergence, whose k Gibbs steps start at the up-pass, or
-  by a persistent form of it.
+- *memory*: the top machine learns from [h^{L−1}, y] by contrastive divergence, whose k Gibbs steps start at the
+  up-pass, or by a persistent form of it.
 - *sleep*: from where those Gibbs steps end, one draw downward. Each layer's recognition weights learn to give back the
   layer above, the gradient of log q(h^k | h^{k−1}) on these dreams:
 
       ∂/∂R = −⟨s(x) (s(y) − s(E_q[y | x]))ᵀ⟩,   ∂/∂c = −⟨s(y) − s(E_q[y | x])⟩          (docs/mathematics.md, eq. 76)
 
-The wake phase raises a lower bound on log p(v) for fixed q. The sleep phase minimises KL(p ‖ q), not the KL(q ‖ p) of the
-bound, and its dreams come from chains too short; so no step is guaranteed to raise the bound, and large rates undo what
-greedy training has learnt.
+The wake phase raises a lower bound on log p(v) for fixed q. The sleep phase minimises KL(p ‖ q), not the KL(q ‖ p) of
+the bound, and its dreams come from chains too short; so no step is guaranteed to raise the bound, and large rates undo
+what greedy training has learnt.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ from lamina.training.sources import Batch
 class UpDown(GradientRule):
     """Trains a `DBN` on rows (n, n_visible), or on (rows, class codes (n,)) where it has label units.
 
-    ``memory`` is the rule of the top machine: `ContrastiveDivergence` (k = 3 by default; the paper goes from 3 over 6 to
-    10) or a persistent one. ``sample_visible=False`` dreams visible means, as the paper does, instead of draws.
+    ``memory`` is the rule of the top machine: centred CD-3 by default (the paper goes from k = 3 over 6 to 10), or a
+    persistent one. ``sample_visible=False`` dreams visible means, as the paper does, instead of draws.
     Variances stay as greedy training left them.
     """
 
     watched = "validation reconstruction error"
 
     def __init__(self, memory: SamplingRule | None = None, *, sample_visible: bool = False) -> None:
-        self.memory = ContrastiveDivergence(3) if memory is None else memory
+        self.memory = ContrastiveDivergence(3, centred=True) if memory is None else memory
         if not isinstance(self.memory, SamplingRule):
             raise SettingError(
                 f"memory is {memory!r}; expected a rule for the top machine such as ContrastiveDivergence(3)"

@@ -2,9 +2,9 @@
 
 Part one counts the bits that flip in one step from a stored pattern, at four loads α = P/N, against the exact
 probability at this N and the textbook's limit ½ erfc(√(N/2P)). Part two lets stored patterns go until they rest, in
-networks of 500 to 8,000 units, and finds for each size the load at which half of them stay; carried on to N → ∞ this is
-the critical load, 0.138 in the theory of Amit, Gutfreund and Sompolinsky. Part three gives the same patterns to a modern
-continuous network, which keeps rows instead of weights.
+networks of 500 to 8,000 units, and finds for each size the load at which half of them stay; carried on to N → ∞ this
+is the critical load, 0.138 in the theory of Amit, Gutfreund and Sompolinsky. Part three gives the same patterns to a
+modern continuous network, which keeps rows instead of weights.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ def _modern(context: Context) -> dict[str, list[float]]:
         for count in counts:
             random = Random(context.seed).child("modern", count)
             patterns = capacity.random_patterns(count, MODERN_UNITS, random.child("patterns"))
-            few = patterns[:1000]
+            few = patterns[:200]
             flips = random.child("flips").bernoulli(torch.full(few.shape, MODERN_NOISE))
             probes = few * (1 - 2 * flips)
             classic = recall(store(Hopfield(MODERN_UNITS), patterns), probes, random_state=random, trace=False)
@@ -169,9 +169,9 @@ def _modern(context: Context) -> dict[str, list[float]]:
 def _critical(context: Context, sizes: dict[int, Size], measured: dict[int, np.ndarray]) -> dict:
     """Half loads with bootstrap errors, and where they lead as N → ∞.
 
-    The breakdown is a spinodal of a mean-field system with frozen disorder. There the share falls over a width that goes
-    as N^(−1/2), and the half load comes down as N^(−2/3) (proved for a relative, the core of random graphs, by Dembo and
-    Montanari 2008): that exponent was chosen before looking; others are computed to show what hangs on it.
+    The breakdown is a spinodal of a mean-field system with frozen disorder. There the share falls over a width that
+    goes as N^(−1/2), and the half load comes down as N^(−2/3): proved for a relative, the core of random graphs, by
+    Dembo and Montanari (2008). The exponent is taken from there, not fitted; others show what hangs on it.
     """
     units = sorted(sizes)
     draws, halves = [], []
@@ -225,8 +225,8 @@ def _one_step_results(errors: dict) -> list[Measured]:
 def _critical_results(critical: dict) -> list[Measured]:
     theory, overlap = capacity.critical_load()
     note = (
-        f"half loads of N = {critical['units']} carried on with N^(-2/3); the mean-field equation gives {theory:.4f}, with "
-        f"the overlap {overlap:.3f} there"
+        f"half loads of N = {critical['units']} carried on with N^(-2/3); the mean-field equation gives {theory:.4f}, "
+        f"with the overlap {overlap:.3f} there"
     )
     results = [Measured("critical load, N → ∞", critical["limit"], critical["error"], CRITICAL, note=note)]
     for n, load, error in zip(critical["units"], critical["loads"], critical["errors"], strict=True):
@@ -306,11 +306,11 @@ def _modern_figure(modern: dict) -> Lines:
 
 def _deviations(sizes: dict[int, Size]) -> list[str]:
     return [
-        f"Hopfield used 30 and 100 units; here 1,000 or 4,000 for one step and {min(sizes):,} to {max(sizes):,} for recall.",
-        "Units are ±1 (Hopfield's were 0 and 1), as in the theory that is compared with; the order of updates is shuffled "
-        "for each pass, the same for all probes of a network.",
-        f"A pattern whose overlap falls below {GIVE_UP} is not followed to its end; it counts as lost. The curves of the "
-        f"overlap at rest follow every pattern to its end.",
+        f"Hopfield used 30 and 100 units; here recall has {min(sizes):,} to {max(sizes):,}.",
+        "Units are ±1 (Hopfield's were 0 and 1), as in the theory that is compared with; the order of updates is "
+        "shuffled for each pass, the same for all probes of a network.",
+        f"A pattern whose overlap falls below {GIVE_UP} is not followed to its end; it counts as lost. The curves of "
+        "the overlap at rest follow every pattern to its end.",
     ]
 
 
@@ -321,8 +321,8 @@ def _notes(critical: dict) -> list[str]:
     )
     scaled = ", ".join(f"{w * math.sqrt(n):.2f}" for n, w in zip(critical["units"], critical["widths"], strict=True))
     return [
-        "The error of the critical load is that of a bootstrap over networks and probes. It does not contain the choice "
-        f"of the exponent, on which the limit depends: {others}.",
+        "The error of the critical load is that of a bootstrap over networks and probes. It leaves out the choice of "
+        f"the exponent, on which the limit depends: {others}.",
         f"Width of the breakdown times √N, which should not depend on N: {scaled}.",
         "The theory counts states of lowest energy near a pattern; the dynamics at temperature 0 may be held by local "
         "minima a little beyond it.",

@@ -7,7 +7,7 @@ from sklearn.datasets import load_sample_images
 
 from lamina.core.random import Random
 
-CUT_OFF = 0.4  # cycles per pixel: beyond it noise is all there is (Olshausen and Field 1997)
+CUT_OFF = 0.2  # cycles per pixel: finer detail of these photographs is mostly JPEG's
 BORDER = 10  # pixels cut off after whitening, which wraps around
 
 
