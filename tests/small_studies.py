@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ SMALL = ("--hidden", "12,8", "--epochs", "2", "--quiet")
 
 def make_quick(patch: Callable[..., None]) -> None:
     """Cut the steps of every study; ``patch`` has the signature of `setattr`."""
-    from lamina.studies import benchmark, defaults, generate, generative_pictures, generators, pictures, protocols, task
+    from lamina.studies import benchmark, defaults, generative_pictures, generators, pictures, protocols, task
     from lamina.studies.goodness import Effort
 
     patch(defaults, "supervised_steps", lambda n_labels: 8)
@@ -26,6 +27,7 @@ def make_quick(patch: Callable[..., None]) -> None:
     patch(pictures, "N_MAPPED", 30)
     patch(pictures, "SAMPLE_STEPS", 3)
     patch(benchmark, "ROWS", 14)
+    generate = import_module("lamina.studies.generate")  # the room's own name for it is the function
     patch(generate, "CAREFUL", Effort(20, 20, 20))
     patch(generate, "QUICK", Effort(5, 5, 0))
     patch(generators.Generator, "deepest_step", 10)

@@ -12,33 +12,83 @@ __version__ = "0.1.0"
 _HOME = {
     # units: what a side of a machine is made of
     "Bernoulli": "lamina.units",
+    "Binomial": "lamina.units",
+    "Concatenated": "lamina.units",
     "Gaussian": "lamina.units",
+    "Rectified": "lamina.units",
+    "Softmax": "lamina.units",
+    "Spin": "lamina.units",
     # models
     "RBM": "lamina.models",
     "Stack": "lamina.models",
     "MLP": "lamina.models",
-    # learning
+    # relatives of the machine, deep and convolutional models, memories
+    "ClassificationRBM": "lamina.models.energy",
+    "ConditionalRBM": "lamina.models.energy",
+    "TemporalRBM": "lamina.models.energy",
+    "DBN": "lamina.models.energy",
+    "DBM": "lamina.models.energy",
+    "ConvolutionalRBM": "lamina.models.energy",
+    "ConvolutionalDBN": "lamina.models.energy",
+    "BoltzmannMachine": "lamina.models.energy",
+    "Hopfield": "lamina.models.energy",
+    "ModernHopfield": "lamina.models.energy",
+    "BidirectionalAssociativeMemory": "lamina.models.energy",
+    "HammingNetwork": "lamina.models.maps",
+    # learning: the loop, and what calls it for several layers
     "fit": "lamina.training",
     "pretrain": "lamina.training",
+    "pretrain_dbn": "lamina.training",
+    "pretrain_deep": "lamina.training",
+    "pretrain_convolutional": "lamina.training",
+    "up_down": "lamina.training",
+    "store": "lamina.training",
+    "store_pairs": "lamina.training",
+    # learning: rules
     "ContrastiveDivergence": "lamina.training",
     "PersistentContrastiveDivergence": "lamina.training",
     "FastPersistentContrastiveDivergence": "lamina.training",
+    "ParallelTempering": "lamina.training",
+    "HybridClassification": "lamina.training",
+    "ConditionalDivergence": "lamina.training",
+    "ConvolutionalDivergence": "lamina.training",
+    "MeanFieldPCD": "lamina.training",
+    "UpDown": "lamina.training",
+    "BoltzmannLearning": "lamina.training",
+    "HebbianStorage": "lamina.training",
+    "RedrawnInput": "lamina.training",
+    "BackPropagation": "lamina.training",
+    "FullBackPropagation": "lamina.training",
+    "VirtualAdversarial": "lamina.training",
+    # learning: penalties, schedules, what is kept
     "SparsityTarget": "lamina.training",
     "SparseGroup": "lamina.training",
     "L1": "lamina.training",
     "MaxNorm": "lamina.training",
-    "BackPropagation": "lamina.training",
-    "FullBackPropagation": "lamina.training",
-    "VirtualAdversarial": "lamina.training",
     "Schedule": "lamina.training",
     "History": "lamina.training",
-    # inference
+    "LikelihoodMonitor": "lamina.training",
+    # inference: likelihood
+    "log_partition": "lamina.inference",
+    "log_likelihood": "lamina.inference",
+    "raise_log_likelihood": "lamina.inference",
+    "pseudo_log_likelihood": "lamina.inference",
+    "LogPartition": "lamina.inference",
+    # inference: sampling, filling in, recall
     "gibbs": "lamina.inference",
+    "parallel_tempering": "lamina.inference",
+    "dream": "lamina.inference",
+    "deep_samples": "lamina.inference",
+    "fill_in": "lamina.inference",
+    "deep_mean_field": "lamina.inference",
+    "forecast": "lamina.inference",
+    "recall": "lamina.inference",
     # files and randomness
     "save": "lamina.storage",
     "load": "lamina.storage",
     "Random": "lamina.core.random",
     "LaminaError": "lamina.core.errors",
+    "UnreliableEstimateWarning": "lamina.core.errors",
 }
 _ROOMS = (
     "cli",
@@ -60,29 +110,75 @@ __all__ = ["__version__", *_HOME, *_ROOMS]
 
 if TYPE_CHECKING:
     from lamina.core.errors import LaminaError as LaminaError
+    from lamina.core.errors import UnreliableEstimateWarning as UnreliableEstimateWarning
     from lamina.core.random import Random as Random
+    from lamina.inference import LogPartition as LogPartition
+    from lamina.inference import deep_mean_field as deep_mean_field
+    from lamina.inference import deep_samples as deep_samples
+    from lamina.inference import dream as dream
+    from lamina.inference import fill_in as fill_in
+    from lamina.inference import forecast as forecast
     from lamina.inference import gibbs as gibbs
+    from lamina.inference import log_likelihood as log_likelihood
+    from lamina.inference import log_partition as log_partition
+    from lamina.inference import parallel_tempering as parallel_tempering
+    from lamina.inference import pseudo_log_likelihood as pseudo_log_likelihood
+    from lamina.inference import raise_log_likelihood as raise_log_likelihood
+    from lamina.inference import recall as recall
     from lamina.models import MLP as MLP
     from lamina.models import RBM as RBM
     from lamina.models import Stack as Stack
+    from lamina.models.energy import DBM as DBM
+    from lamina.models.energy import DBN as DBN
+    from lamina.models.energy import BidirectionalAssociativeMemory as BidirectionalAssociativeMemory
+    from lamina.models.energy import BoltzmannMachine as BoltzmannMachine
+    from lamina.models.energy import ClassificationRBM as ClassificationRBM
+    from lamina.models.energy import ConditionalRBM as ConditionalRBM
+    from lamina.models.energy import ConvolutionalDBN as ConvolutionalDBN
+    from lamina.models.energy import ConvolutionalRBM as ConvolutionalRBM
+    from lamina.models.energy import Hopfield as Hopfield
+    from lamina.models.energy import ModernHopfield as ModernHopfield
+    from lamina.models.energy import TemporalRBM as TemporalRBM
+    from lamina.models.maps import HammingNetwork as HammingNetwork
     from lamina.storage import load as load
     from lamina.storage import save as save
     from lamina.training import L1 as L1
     from lamina.training import BackPropagation as BackPropagation
+    from lamina.training import BoltzmannLearning as BoltzmannLearning
+    from lamina.training import ConditionalDivergence as ConditionalDivergence
     from lamina.training import ContrastiveDivergence as ContrastiveDivergence
+    from lamina.training import ConvolutionalDivergence as ConvolutionalDivergence
     from lamina.training import FastPersistentContrastiveDivergence as FastPersistentContrastiveDivergence
     from lamina.training import FullBackPropagation as FullBackPropagation
+    from lamina.training import HebbianStorage as HebbianStorage
     from lamina.training import History as History
+    from lamina.training import HybridClassification as HybridClassification
+    from lamina.training import LikelihoodMonitor as LikelihoodMonitor
     from lamina.training import MaxNorm as MaxNorm
+    from lamina.training import MeanFieldPCD as MeanFieldPCD
+    from lamina.training import ParallelTempering as ParallelTempering
     from lamina.training import PersistentContrastiveDivergence as PersistentContrastiveDivergence
+    from lamina.training import RedrawnInput as RedrawnInput
     from lamina.training import Schedule as Schedule
     from lamina.training import SparseGroup as SparseGroup
     from lamina.training import SparsityTarget as SparsityTarget
+    from lamina.training import UpDown as UpDown
     from lamina.training import VirtualAdversarial as VirtualAdversarial
     from lamina.training import fit as fit
     from lamina.training import pretrain as pretrain
+    from lamina.training import pretrain_convolutional as pretrain_convolutional
+    from lamina.training import pretrain_dbn as pretrain_dbn
+    from lamina.training import pretrain_deep as pretrain_deep
+    from lamina.training import store as store
+    from lamina.training import store_pairs as store_pairs
+    from lamina.training import up_down as up_down
     from lamina.units import Bernoulli as Bernoulli
+    from lamina.units import Binomial as Binomial
+    from lamina.units import Concatenated as Concatenated
     from lamina.units import Gaussian as Gaussian
+    from lamina.units import Rectified as Rectified
+    from lamina.units import Softmax as Softmax
+    from lamina.units import Spin as Spin
 
 
 def __getattr__(name: str) -> Any:

@@ -34,7 +34,7 @@ def test_long_chains_from_nowhere_reach_the_distribution():
     table = boltzmann_oracle.exact(machine)
     n = 20_000
     random = Random(7)
-    after = sequential_gibbs(machine, free_states(machine, n, random), 60, random, order="random")
+    after = sequential_gibbs(machine, free_states(machine, n, random), 30, random, order="random")
     assert stats.chisquare(np.bincount(index(after), minlength=32), n * table.p).pvalue > 1e-6
 
 

@@ -10,6 +10,7 @@ import oracles
 from lamina import RBM, Bernoulli, Gaussian, Stack
 from lamina.core.errors import SettingError
 from lamina.core.random import Random
+from lamina.units import Binomial, Rectified, Softmax, Spin
 
 V = torch.from_numpy(oracles.states(6)[::3])
 
@@ -40,6 +41,22 @@ def test_gaussian_hidden_units_are_linear():
     network = linear.classifier(2)
     assert network.activation == "identity"
     torch.testing.assert_close(network.encode(V), linear.encode(V))
+
+
+@pytest.mark.parametrize(
+    ("hidden", "activation"), [(Spin(4), "tanh"), (Rectified(4, sampler="noisy"), "relu"), (Bernoulli(4), "sigmoid")]
+)
+def test_the_activation_is_the_mean_of_the_hidden_units(hidden, activation):
+    stack = Stack([oracles.random_pair(Bernoulli(6), hidden, scale=1.0, seed=4)])
+    network = stack.classifier(2)
+    assert network.activation == activation
+    torch.testing.assert_close(network.encode(V), stack.encode(V), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("hidden", [Softmax(4), Rectified(4), Binomial(4, 3)])
+def test_units_without_an_activation_are_refused(hidden):
+    with pytest.raises(SettingError, match="have no activation"):
+        Stack([RBM(6, hidden)]).classifier(2)
 
 
 def test_the_head_starts_at_nought_and_the_stack_is_copied():

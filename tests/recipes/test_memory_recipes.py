@@ -13,7 +13,7 @@ from lamina.recipes.hopfield1982_capacity import recipe as capacity
 
 
 def by_hand(b_cause: float, b_effect: float, weight: float) -> np.ndarray:
-    """p(causes, effect = 1) of the directed net, up to nothing: written out for the four states."""
+    """p(causes, effect = 1) of the directed net, written out for the four states."""
     sigmoid = lambda x: 1 / (1 + np.exp(-x))  # noqa: E731
     q = sigmoid(b_cause)
     prior = [(1 - q) ** 2, (1 - q) * q, q * (1 - q), q**2]
@@ -41,6 +41,7 @@ class TestExplainingAway:
     def test_the_outcome(self, tmp_path):
         outcome = explaining.run(Context(tmp_path, quick=True))
         found = {row.what: row.ours for row in outcome.results}
+        assert found["p(house jumps | one cause)"] == pytest.approx(0.5)
         assert found["directed: correlation of the causes, house jumps"] < -0.999
         assert found["undirected: correlation of the causes, house jumps"] == pytest.approx(0, abs=1e-9)
         assert found["directed: p(earthquake | house jumps, truck)"] < 1e-3
@@ -59,6 +60,7 @@ def test_capacity_runs_small_and_goes_on_from_memory(monkeypatch, tmp_path):
     }
     monkeypatch.setattr(capacity, "QUICK", sizes)
     monkeypatch.setattr(capacity, "AT_REST", (0.05, 0.1, 0.3))
+    monkeypatch.setattr(capacity, "QUICK_UNITS_AT_REST", (100,))
     monkeypatch.setattr(capacity, "ONE_STEP", {0.138: 0.0036, 0.37: 0.05})
     monkeypatch.setattr(capacity, "MODERN_COUNTS", (5, 50, 100))
     real = capacity.capacity.bootstrap_half_load

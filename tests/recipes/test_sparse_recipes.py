@@ -1,4 +1,4 @@
-"""The two recipes about sparse codes: small versions run and go on from memory, and their measures mean what they say."""
+"""The two recipes about sparse codes: small versions run and go on from memory; measures mean what they say."""
 
 from __future__ import annotations
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +21,7 @@ from lamina.core.errors import (
 from lamina.core.storage import read_arrays, read_json, write_json
 from lamina.models.energy import DBM, DBN, RBM, ClassificationRBM, ConvolutionalRBM
 from lamina.report import read_records
-from lamina.storage import load, save
+from lamina.storage import load, read_description, save
 from lamina.studies import GenerateOptions, generate
 from lamina.studies.apply import encode, predict, sample
 from lamina.studies.generators import KINDS
@@ -103,8 +105,7 @@ def test_filled_in_rows_keep_the_upper_half(runs):
 
 
 def test_a_run_that_was_stopped_ends_as_an_unbroken_one(runs, tmp_path, monkeypatch):
-    from lamina.studies import generate as module
-
+    module = import_module("lamina.studies.generate")
     options = GenerateOptions(str(runs["rbm"].parent / "images"), "rbm", hidden=(8,), epochs=3)
     monkeypatch.setattr(module, "goodness", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
@@ -126,7 +127,7 @@ def test_few_labels_teach_a_classification_machine_beside_rows_without(runs, tmp
     options = GenerateOptions(str(images), "classification-rbm", labels=10, hidden=(8,), epochs=1)
     document = generate(options, out=str(tmp_path / "run"))
     assert document["data"]["n_labels"] == 10
-    assert document["settings"]["chosen"]["weights"] == [1.0, 1.0, 1.0]
+    assert document["settings"]["chosen"]["weights"] == [10.0, 1.0, 1.0]
     few = GenerateOptions(str(images), "dbn", labels=10, hidden=(8, 6), epochs=1)
     assert "no label units: they need a class for every training row" in generate(few, out="dbn")["notes"]
 
@@ -203,8 +204,12 @@ def test_samples_of_real_valued_rows(runs):
     assert drawn.std() > 0.1 * given.std()
 
 
-def test_classes_are_held_by_name_and_take_turns(runs):
-    run = runs["classification-rbm"]
+def test_classes_are_held_by_name_and_take_turns(runs, tmp_path):
+    run = shutil.copytree(runs["classification-rbm"], tmp_path / "run")
+    model = load(run)
+    with torch.no_grad():  # three epochs have hardly told the classes apart
+        model.joint.W[-2:] = 5 * torch.tensor([[1.0], [-1.0]])
+    save(model, run, read_description(run)["extra"])
     rows_ = draw(run, 40, steps=20, clamp=["label=b", "label=a"]).rows
     only = draw(run, 40, steps=20, clamp=["label=b"]).rows
     assert np.array_equal(rows_[::2], only[::2])

@@ -108,6 +108,7 @@ def test_the_loop_raises_the_likelihood(shape):
     machine = BoltzmannMachine(*shape, dtype=torch.float64, random_state=1)
     v = torch.from_numpy(bars)
 
+    @torch.no_grad()
     def log_likelihood() -> float:
         return float(-machine.free_energy(v).mean()) - machine.exact_log_partition()
 

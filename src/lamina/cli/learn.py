@@ -40,7 +40,7 @@ def run(options: argparse.Namespace, command: str) -> None:
 
 def _is_generative(options: argparse.Namespace) -> bool:
     """Whether a generative model is asked for, by ``--model`` or by the run that is resumed."""
-    if isinstance(options.resume, str):
+    if isinstance(options.resume, str) and options.data is None:
         from lamina.studies.run_folder import read_settings
 
         return "model" in read_settings(Path(options.resume))

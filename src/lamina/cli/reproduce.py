@@ -72,10 +72,11 @@ def _print_answer(answer: dict) -> None:
 def _print_rows(rows: list[dict]) -> None:
     from lamina.report.measured import ours_words, published_words
 
-    width = max(24, *(len(row["what"]) for row in rows))
-    print(f"{'':{width}}{'published':>14}{'measured here':>20}  unit")
+    first = max(24, *(len(row["what"]) for row in rows))
+    second = 2 + max(12, *(len(ours_words(row)) for row in rows))
+    print(f"{'':{first}}{'published':>14}{'measured here':>{second + 1}}  unit")
     for row in rows:
-        print(f"{row['what']:{width}}{published_words(row):>14}{ours_words(row):>20}  {row['unit']}".rstrip())
+        print(f"{row['what']:{first}}{published_words(row):>14}{ours_words(row):>{second + 1}}  {row['unit']}".rstrip())
     if any(row.get("read") == "memory" and row["published"] is not None for row in rows):
         print("ᵐ quoted from memory of the paper")
 

@@ -78,7 +78,7 @@ def pack(figures: Sequence[Figure]) -> tuple[list[dict], dict[str, np.ndarray]]:
     documents, arrays = [], {}
     for number, one in enumerate(figures, start=1):
         key = f"figure-{number:02d}"
-        document = {"kind": type(one).__name__.lower(), "title": one.title, "note": one.note}
+        document: dict[str, Any] = {"kind": type(one).__name__.lower(), "title": one.title, "note": one.note}
         if isinstance(one, Images):
             arrays[key] = np.asarray(one.rows, np.float32)
             document |= {"array": key, "captions": list(one.captions), "signed": one.signed}

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from lamina.core.checks import check_device, check_number
 from lamina.core.errors import RunFolderError
@@ -94,7 +95,7 @@ def _run(entry: Entry, context: Context, command: str) -> None:
     if arrays:
         write_arrays(context.folder / "records.safetensors", arrays)
     shared = {key: value for key, value in results.items() if key not in ("results", "recipe")}
-    document = {"kind": "recipe", "name": entry.name, "about": entry.about, "command": command}
+    document: dict[str, Any] = {"kind": "recipe", "name": entry.name, "about": entry.about, "command": command}
     document |= {**shared, "measured": results["results"], "figures": figures}
     document |= {"settings": {"quick": context.quick, "device": context.device or "cpu"}}
     write_json(context.folder / "records.json", {**document, "memory": {"peak_mb": peak_megabytes()}})

@@ -77,14 +77,13 @@ def measure(value: Any, spread: Any = None) -> str:
     if not is_number(value):
         return MISSING
     size = abs(value)
+    if is_number(spread) and spread >= 1e-6:
+        decimals = min(max(1 - math.floor(math.log10(spread)), 0), 7)
+        return f"{value:,.{decimals}f}".replace("-", "−")
     if size and not 1e-4 <= size < 1e7:
         return f"{value:.3g}".replace("-", "−")
     decimals = 2 if size >= 10 else 3 if size >= 1 else 3 - math.floor(math.log10(size)) if size else 0
-    if is_number(spread) and spread > 0:
-        decimals = min(max(1 - math.floor(math.log10(spread)), 0), 6)
-    elif size >= 1000:
-        decimals = 1
-    words = f"{value:,.{decimals}f}"
-    if "." in words and not is_number(spread):
+    words = f"{value:,.{1 if size >= 1000 else decimals}f}"
+    if "." in words:
         words = words.rstrip("0").rstrip(".")
     return words.replace("-", "−")

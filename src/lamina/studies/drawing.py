@@ -46,12 +46,22 @@ class Chain(ABC):
         """Set the state."""
 
     @abstractmethod
-    def run(self, steps: int) -> None:
-        """Go on for ``steps`` of Gibbs sampling."""
+    def move(self, steps: int) -> None:
+        """Change the state by ``steps`` of Gibbs sampling."""
 
     @abstractmethod
+    def show(self) -> Tensor:
+        """The visible units of the state, (n, n_visible)."""
+
+    @torch.no_grad()
+    def run(self, steps: int) -> None:
+        """Go on for ``steps`` of Gibbs sampling."""
+        self.move(steps)
+
+    @torch.no_grad()
     def rows(self) -> Tensor:
         """The visible units now, (n, n_visible): means given the rest, held values as given."""
+        return self.show()
 
     def _next(self) -> Random:
         self.steps += 1
@@ -90,14 +100,14 @@ class MachineChain(Chain):
         free = rbm.visible.sample(rbm.b.expand(self.n, -1).clone(), random) if start is None else start.to(rbm.W)
         self.v = self.shown = _kept(self.known, free)
 
-    def run(self, steps: int) -> None:
+    def move(self, steps: int) -> None:
         for _ in range(steps):
             random = self._next()
             h = self.rbm.sample_h_from_v(self.v, random)
             mean, drawn = self.rbm.visible.mean_and_sample_(self.rbm.field_v(h), random)
             self.v, self.shown = _kept(self.known, drawn), _kept(self.known, mean)
 
-    def rows(self) -> Tensor:
+    def show(self) -> Tensor:
         return self.shown
 
 
@@ -119,7 +129,7 @@ class ClassChain(MachineChain):
             start = torch.cat([start.to(like), free], 1)
         self._begin(model.as_rbm(), None if bool(joined.isnan().all()) else joined, random, start)
 
-    def rows(self) -> Tensor:
+    def show(self) -> Tensor:
         return self.shown[:, : self.model.n_visible]
 
 
@@ -134,11 +144,11 @@ class DeepMachineChain(Chain):
         self.state[0] = _kept(self.known, self.state[0])
         self.masks = None if self.known is None else [self.known[0], *[None] * dbm.depth]
 
-    def run(self, steps: int) -> None:
+    def move(self, steps: int) -> None:
         for _ in range(steps):
             self.state = deep_gibbs(self.model, self.state, 1, self._next(), self.masks)
 
-    def rows(self) -> Tensor:
+    def show(self) -> Tensor:
         return _kept(self.known, self.model.visible.mean(self.model.field(0, self.state)))
 
 
@@ -158,18 +168,15 @@ class BeliefChain(Chain):
         self._dream(0, random)
 
     def _dream(self, steps: int, random: Random, start: Dream | None = None) -> None:
-        given = {"labels": self.held.labels} if self.held.labels is not None else {"n": self.n}
-        if start is not None:
-            given["start"] = start
-            given.pop("n", None)
-        self.state = dream(self.model, **given, steps=steps, random_state=random)  # type: ignore[arg-type]
+        n = self.n if start is None and self.held.labels is None else None
+        self.state = dream(self.model, self.held.labels, n, steps=steps, start=start, random_state=random)
 
-    def run(self, steps: int) -> None:
+    def move(self, steps: int) -> None:
         if steps:
             self._dream(steps, self.random.child("from", self.steps), self.state)
             self.steps += steps
 
-    def rows(self) -> Tensor:
+    def show(self) -> Tensor:
         return self.state.v
 
 
@@ -185,6 +192,11 @@ class MapChain(Chain):
     def begin(self, random: Random, start: Tensor | None) -> None:
         self._refuse_labels()
         model: ConvolutionalRBM = self.model
+        if len(self.shape) != model.dimensions + 1 or self.shape[0] != model.n_channels:
+            raise SettingError(
+                f"rows have shape {self.shape or 'unknown'}; expected {model.n_channels} channels and "
+                f"{model.dimensions} axes: a convolutional machine draws maps of a known size"
+            )
         self.known = _held_values(None if self.held.rows is None else self._maps(self.held.rows), model.W)
         if start is None:
             bias = model.b.view(-1, *(1 for _ in self.shape[1:])).expand(self.n, *self.shape)
@@ -197,14 +209,14 @@ class MapChain(Chain):
     def _maps(self, rows: Tensor) -> Tensor:
         return rows.reshape(len(rows), *self.shape)
 
-    def run(self, steps: int) -> None:
+    def move(self, steps: int) -> None:
         for _ in range(steps):
             random = self._next()
             mean = self.model.mean_v_from_h(self.model.sample_h_from_v(self.v, random))
             self.v = _kept(self.known, self.model.sample_v_from_mean(mean, random))
             self.shown = _kept(self.known, mean)
 
-    def rows(self) -> Tensor:
+    def show(self) -> Tensor:
         return self.shown.flatten(1)
 
 

@@ -25,8 +25,9 @@ from lamina.models.energy import DBN, ClassificationRBM
 from lamina.storage import save
 from lamina.studies.environment import environment, peak_megabytes
 from lamina.studies.generative_pictures import Pictures
-from lamina.studies.generators import KINDS, Generator, Lesson
+from lamina.studies.generators import KINDS, Generator
 from lamina.studies.goodness import Effort, Goodness, Material, goodness, trace_value
+from lamina.studies.lesson import Lesson
 from lamina.studies.memo import Memo
 from lamina.studies.pictures import held_out
 from lamina.studies.preparation import Prepared, open_data, prepare
@@ -271,7 +272,7 @@ class _Study:
                 words += f"; a conservative estimate says {careful[0]['ours']:.1f}".replace("-", "−")
             words += "."
         if errors:
-            words += f" Asked for classes, it errs on {errors[0]['ours']:.2f} % of them."
+            words += f" Asked for classes, it errs on {errors[0]['ours']:.2f} % of the {self._what()} rows."
         return words
 
     def _sample_words(self) -> str:

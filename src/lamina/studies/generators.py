@@ -8,9 +8,6 @@ distribution of binary rows (Salakhutdinov and Murray 2008).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,10 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from lamina.core.errors import LabelError, SettingError
-from lamina.core.random import Random
 from lamina.inference import deep_mean_field
 from lamina.models.energy import DBM, DBN, RBM, ClassificationRBM, ConvolutionalRBM
 from lamina.studies.defaults import BATCH
+from lamina.studies.lesson import Lesson, falling_to_zero
 from lamina.training import (
     ContrastiveDivergence,
     ConvolutionalDivergence,
@@ -29,8 +26,6 @@ from lamina.training import (
     HybridClassification,
     MeanFieldPCD,
     PersistentContrastiveDivergence,
-    RedrawnInput,
-    Schedule,
     SparsityTarget,
     fit,
     pretrain_dbn,
@@ -38,86 +33,10 @@ from lamina.training import (
     warm_momentum,
 )
 from lamina.training.rules import GradientRule
-from lamina.units import Bernoulli, Family, Gaussian
+from lamina.units import Bernoulli, Gaussian
 
 CHAINS = 100
 Taught = list[tuple[str, History]]
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """What is learnt from and how: ``X`` (n, n_features) scaled rows, ``y`` (n,) codes with −1 for none, or None."""
-
-    X: Any
-    y: np.ndarray | None
-    n_classes: int
-    shape: tuple[int, ...]
-    units: str
-    hidden: tuple[int, ...] | None
-    epochs: int | None
-    seed: int
-    device: str | None
-    checkpoint: Path
-    callbacks: Callable[[str], Sequence[Any]]
-    traced: Callable[[nn.Module], Sequence[Any]] = lambda model: ()
-
-    @property
-    def n_features(self) -> int:
-        return int(self.X.shape[1])
-
-    @property
-    def binary(self) -> bool:
-        """Whether values are probabilities of binary units."""
-        return self.units == "bernoulli"
-
-    @property
-    def family(self) -> Family:
-        return Bernoulli(self.n_features) if self.binary else Gaussian(self.n_features)
-
-    @property
-    def mean(self) -> Tensor:
-        """Mean of each column over up to 50,000 rows."""
-        return torch.from_numpy(np.asarray(self.X[:50_000], np.float64).mean(0))
-
-    @property
-    def random(self) -> Random:
-        return Random(self.seed).child("generative")
-
-    def passes(self, steps: int) -> int:
-        """Epochs that make about ``steps`` steps, between 3 and 300 (half the steps where rows are few), or as told."""
-        if self.epochs is not None:
-            return self.epochs
-        few = len(self.X) < 20_000
-        return max(3, min(300, round(steps / (2 if few else 1) / -(-len(self.X) // BATCH))))
-
-    def sizes(self, default: Sequence[int], *, exactly: int | None = None) -> tuple[int, ...]:
-        """Sizes of the hidden layers as told, or ``default``, narrower where rows or features are few."""
-        if self.hidden is not None:
-            if exactly is not None and len(self.hidden) != exactly:
-                raise SettingError(
-                    f"--hidden names {len(self.hidden)} layers; expected {exactly} for this kind of model"
-                )
-            return self.hidden
-        most = max(16, min(4 * self.n_features, len(self.X) // 4))
-        return tuple(min(n, most) for n in default)
-
-    def redrawn(self, rule: GradientRule) -> GradientRule:
-        """``rule`` on pixels drawn anew for every batch, where values are probabilities."""
-        return RedrawnInput(rule, Bernoulli(self.n_features)) if self.binary else rule
-
-    def common(self, stage: str) -> dict[str, Any]:
-        """What all calls of the loop share."""
-        return {
-            "batch_size": BATCH,
-            "random_state": self.random.child(stage),
-            "device": self.device,
-            "checkpoint": self.checkpoint / stage.replace(" ", "-"),
-        }
-
-
-def falling_to_zero(first: float, epochs: int) -> Schedule:
-    """A learning rate that falls linearly to nearly nothing: persistent chains then catch up with the weights."""
-    return Schedule(((0.0, first), (float(epochs), first / 100)), linear=True)
 
 
 class Generator(ABC):
@@ -173,7 +92,7 @@ class Machine(Generator):
         self.rate = 0.05 if lesson.binary else 0.002
         self.from_rows = not lesson.binary
 
-    def build(self) -> RBM:
+    def build(self) -> nn.Module:
         return RBM(self.lesson.family, self.n_hidden).initialise(self.lesson.random, self.lesson.mean)
 
     def rule(self) -> GradientRule:
@@ -224,7 +143,7 @@ class ClassMachine(Machine):
         unlabelled = 1.0 if (self.lesson.y < 0).any() else 0.0
         persistent = CHAINS if self.lesson.binary else None
         return HybridClassification(
-            discriminative_weight=1.0, generative_weight=1.0, unlabelled_weight=unlabelled, n_chains=persistent
+            discriminative_weight=10.0, generative_weight=1.0, unlabelled_weight=unlabelled, n_chains=persistent
         )
 
     def teach(self, model: Any) -> Taught:

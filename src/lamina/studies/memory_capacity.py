@@ -123,22 +123,26 @@ def load_at(y: float) -> float:
     return root**2 / 2
 
 
-def critical_load() -> tuple[float, float]:
-    """The largest α with a retrieval solution, and the overlap there: 0.1379 and 0.967."""
-    best = optimize.minimize_scalar(
+def _largest_load() -> float:
+    """The y at which `load_at` is largest."""
+    found = optimize.minimize_scalar(
         lambda y: -load_at(y), bounds=(1.0, 3.0), method="bounded", options={"xatol": 1e-10}
     )
-    return load_at(best.x), float(special.erf(best.x))
+    return float(found.x)
+
+
+def critical_load() -> tuple[float, float]:
+    """The largest α with a retrieval solution, and the overlap there: 0.1379 and 0.967."""
+    y = _largest_load()
+    return float(load_at(y)), float(special.erf(y))
 
 
 def mean_field_overlap(load: float) -> float:
     """m = erf(y) at ``load`` on the stable branch; 0 beyond the critical load."""
-    peak = optimize.minimize_scalar(
-        lambda y: -load_at(y), bounds=(1.0, 3.0), method="bounded", options={"xatol": 1e-10}
-    )
-    if load > load_at(peak.x):
+    y = _largest_load()
+    if load > load_at(y):
         return 0.0
-    return float(special.erf(optimize.brentq(lambda y: load_at(y) - load, peak.x, 30.0)))
+    return float(special.erf(optimize.brentq(lambda y: load_at(y) - load, y, 30.0)))
 
 
 # from overlaps to a critical load -------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ class BoltzmannLearning(GradientRule):
 
     ``positive_steps``: steps of mean-field (damped by ``damping``) or passes of Gibbs sampling per row. ``k`` passes of
     each of the ``n_chains`` persistent chains per step of learning. The gradient of W is symmetric and 0 where the
-    machine has no weights, so that W stays what it is.
+    machine has no weights, so that W stays symmetric. Visible values between 0 and 1 enter as they are.
     """
 
     watched = "validation reconstruction error"

@@ -18,6 +18,7 @@ functionality; L. Personnaz, I. Guyon, G. Dreyfus 1985; B. Kosko 1988 (`hebbian_
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -117,9 +118,8 @@ def store_pairs(memory: BidirectionalAssociativeMemory, left: Tensor, right: Ten
 class HebbianStorage(StatisticsRule):
     """`hebbian` as a rule of the one loop: patterns may be read in batches, from files, or over several processes."""
 
-    def start(self, model: nn.Module, setting: Setting) -> None:
-        n = model.n
-        self.correlation = torch.zeros(n, n, dtype=setting.dtype, device=setting.device)
+    def start(self, model: Any, setting: Setting) -> None:
+        self.correlation = torch.zeros(model.n, model.n, dtype=setting.dtype, device=setting.device)
 
     def check(self, model: nn.Module, values: tuple[Tensor, ...]) -> None:
         if not isinstance(model, Hopfield):
@@ -136,5 +136,5 @@ class HebbianStorage(StatisticsRule):
             self.correlation.addmm_(patterns.T, patterns)
         return {}
 
-    def maximise(self, model: nn.Module) -> None:
+    def maximise(self, model: Any) -> None:
         model.W.copy_(self.correlation).fill_diagonal_(0).div_(model.n)

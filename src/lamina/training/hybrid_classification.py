@@ -118,7 +118,7 @@ class HybridClassification(GradientRule):
     def start(self, model: Any, setting: Setting) -> None:
         self.setting = setting
         self._rows: dict[tuple[int, int], _Rows] = {}
-        if self._persistent:
+        if self._samples and self.n_chains is not None:
             self.chain_rows = torch.arange(self.n_chains, device=setting.device)
             free = model.joint.b.expand(self.n_chains, -1).clone()
             self.chains = model.joint.visible.sample(free, setting.random.child("chains"))
@@ -163,9 +163,10 @@ class HybridClassification(GradientRule):
         if self.sparsity:
             model.c.grad.add_(self.sparsity * len(v) / batch.total)
         labelled = y >= 0
+        loss = -log_p.gather(1, y.clamp(min=0)[:, None])[:, 0]
         return {
-            "training loss": -log_p.gather(1, y.clamp(min=0)[:, None])[labelled].sum(),
-            "training error": (log_p.argmax(1) != y)[labelled].sum(),
+            "training loss": torch.where(labelled, loss, 0.0).sum(),
+            "training error": ((log_p.argmax(1) != y) & labelled).sum(),
         }
 
     def _buffers(self, rbm: RBM, positive: int) -> _Rows:
@@ -249,7 +250,8 @@ class HybridClassification(GradientRule):
 
         Weights of rows and samples sum to 0, so the sum of s_h(m) is the gradient of c in every family.
         """
-        rbm, n = model.joint, model.n_visible
+        rbm: Any = model.joint
+        n = model.n_visible
         rbm.W.grad.addmm_(rbm.visible.interaction(rows.x).T, rows.h, beta=0, alpha=-1.0 / total)
         torch.sum(rows.h, 0, out=rbm.c.grad).mul_(-1.0 / total)
         rbm.b.grad.zero_()

@@ -47,6 +47,7 @@ class BoltzmannMachine(nn.Module):
         random_state: int | Random | None = 0,
     ) -> None:
         super().__init__()
+        self.mask: Tensor
         check_number("n_visible", n_visible, low=1, integer=True)
         check_number("n_hidden", n_hidden, low=0, integer=True)
         if connections not in CONNECTIONS:

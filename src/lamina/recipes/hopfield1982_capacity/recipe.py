@@ -61,6 +61,7 @@ QUICK = {
     250: Size((0.18, 0.20, 0.22, 0.25, 0.30), 8),
 }
 AT_REST = (0.05, 0.08, 0.10, 0.12, 0.13, 0.14, 0.15, 0.16, 0.18, 0.20)
+FULL_UNITS_AT_REST, QUICK_UNITS_AT_REST = (500, 1000, 2000), (250, 500)
 
 
 def run(context: Context) -> Outcome:
@@ -93,15 +94,12 @@ def _overlaps(context: Context, n: int, size: Size) -> np.ndarray:
     found = []
     for k in range(size.networks):
         random = Random(context.seed).child("retrieval", n, k)
-        probes = min(PROBES, round(size.loads[0] * n))
-        found.append(
-            context.keep(
-                f"overlaps {n} {k}",
-                lambda random=random, probes=probes: capacity.overlaps_after_recall(
-                    n, size.loads, probes, random, give_up_below=GIVE_UP
-                ).tolist(),
-            )
-        )
+
+        def measure(random: Random = random) -> list:
+            probes = min(PROBES, round(size.loads[0] * n))
+            return capacity.overlaps_after_recall(n, size.loads, probes, random, give_up_below=GIVE_UP).tolist()
+
+        found.append(context.keep(f"overlaps {n} {k}", measure))
         share = (np.array(found[-1]) > capacity.RETRIEVED).mean(1)
         context.say(f"{n} units, network {k + 1} of {size.networks}: retrieved {np.round(share, 2).tolist()}")
     return np.array(found)
@@ -126,7 +124,7 @@ def _one_step_errors(context: Context) -> dict[str, list[float]]:
 def _at_rest(context: Context) -> dict[str, list]:
     """Mean overlap at rest over a wide range of loads, every probe followed to its end."""
     found = {}
-    for n in (250, 500) if context.quick else (500, 1000, 2000):
+    for n in QUICK_UNITS_AT_REST if context.quick else FULL_UNITS_AT_REST:
         random = Random(context.seed).child("at rest", n)
         probes = min(PROBES, round(AT_REST[0] * n))
 
@@ -259,7 +257,7 @@ def _one_step_figure(errors: dict) -> Lines:
 
 
 def _at_rest_figure(at_rest: dict) -> Lines:
-    series = {}
+    series: dict[str, tuple] = {}
     for n, values in at_rest.items():
         overlaps = np.array(values)
         series[f"{n} units"] = (AT_REST, overlaps.mean((0, 2)), overlaps.mean(2).std(0))

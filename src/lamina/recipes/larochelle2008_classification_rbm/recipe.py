@@ -51,9 +51,9 @@ class Variant:
 
 VARIANTS = {
     "hybrid": Variant(1500, 1.0, 0.01, 2e-3, 28, published=1.28),
-    "sparse hybrid": Variant(1500, 1.0, 0.01, 2e-3, 28, sparsity=1e-4, published=1.16),
     "discriminative": Variant(500, 1.0, 0.0, 2e-3, 15, published=1.81),
     "generative": Variant(1500, 0.0, 1.0, 1e-3, 12, published=3.39),
+    "sparse hybrid": Variant(1500, 1.0, 0.01, 2e-3, 28, sparsity=1e-4, published=1.16),
 }
 HELD = 10_000
 PATIENCE = 8
@@ -63,14 +63,14 @@ FILTERS, STEPS = 100, 500
 
 def run(context: Context) -> Outcome:
     digits = Digits(context)
-    results, curves, machines = [], {}, {}
+    results: list[Measured] = []
+    curves: dict[str, list[float]] = {}
+    machines: dict[str, ClassificationRBM] = {}
     for name, variant in VARIANTS.items():
-        machines[name] = context.model(
-            name, lambda n=name, v=variant: learnt(context, digits, n, v), {"shape": (1, 28, 28)}
-        )
+        machines[name] = machine_of(context, digits, name, variant)
         curves[name] = context.keep(f"curve {name}", list)
         results.append(measured(context, digits, name, machines[name], curves[name]))
-    figures = [curve_of(curves), *filters(machines), *drawn(context, machines)]
+    figures: list[Images | Lines] = [curve_of(curves), *filters(machines), *drawn(context, machines)]
     return Outcome(results, deviations(context), [context.seed], figures)
 
 
@@ -91,6 +91,13 @@ class Digits:
 
 def grey(images: np.ndarray) -> np.ndarray:
     return images.astype(np.float32) / 255
+
+
+def machine_of(context: Context, digits: Digits, name: str, variant: Variant) -> ClassificationRBM:
+    """The trained machine, from this run's memory if it is there."""
+    made = context.model(name, lambda: learnt(context, digits, name, variant), {"shape": (1, 28, 28)})
+    assert isinstance(made, ClassificationRBM)
+    return made
 
 
 def learnt(context: Context, digits: Digits, name: str, variant: Variant) -> ClassificationRBM:

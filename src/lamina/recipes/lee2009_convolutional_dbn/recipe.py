@@ -22,7 +22,7 @@ from lamina.recipes.context import Context
 from lamina.recipes.lee2009_convolutional_dbn.few_labels import softmax_error, svm_errors
 from lamina.recipes.lee2009_convolutional_dbn.photographs import orientation, patches
 from lamina.recipes.record import Images, Lines, Measured, Outcome
-from lamina.training import ConvolutionalDivergence, SparsityTarget, encode_maps, pretrain_convolutional
+from lamina.training import ConvolutionalDivergence, Schedule, SparsityTarget, encode_maps, pretrain_convolutional
 from lamina.units import Gaussian
 
 NAME = "lee2009_convolutional_dbn"
@@ -35,8 +35,8 @@ MINUTES = 20
 
 # digits
 FILTERS, KERNELS = 40, (12, 6)
-EPOCHS, QUICK_EPOCHS = (2, 4), (1, 2)
-RATES, TARGETS, COST = (5.0, 5.0), (0.04, 0.04), 1.0
+EPOCHS, QUICK_EPOCHS = (2, 4), (3, 4)
+RATES, TARGETS, COST = (0.5, 0.5), (0.03, 0.03), 1.0
 PUBLISHED = {1000: 2.62, 2000: 2.13, 3000: 1.91, 5000: 1.59, 60_000: 0.82}
 DRAWS = 3
 SVM = {"C": 10.0, "width": 2.0}
@@ -50,11 +50,13 @@ EDGE_EPOCHS, EDGE_RATES, EDGE_TARGETS = (10, 20), (0.2, 2.0), (0.02, 0.03)
 def run(context: Context) -> Outcome:
     digits = Digits(context)
     network = context.model("digits", lambda: learn_digits(context, digits), {"shape": (1, 28, 28)})
+    results = [
+        *label_errors(context, digits, Features(context, digits, network)),
+        *filled_errors(context, digits, network),
+    ]
     edges = context.model("photographs", lambda: learn_photographs(context))
-    features = Features(context, digits, network)
-    results = [*label_errors(context, digits, features), *filled_errors(context, digits, network), edge_share(edges)]
     figures = [*filter_figures(network, edges), error_curves(results), filled_figure(context, digits, network)]
-    return Outcome(results, deviations(context), [context.seed], figures)
+    return Outcome([*results, edge_share(edges)], deviations(context), [context.seed], figures)
 
 
 class Digits:
@@ -81,20 +83,26 @@ def learn_digits(context: Context, digits: Digits) -> ConvolutionalDBN:
     dbn = ConvolutionalDBN(
         [ConvolutionalRBM(1, FILTERS, KERNELS[0], 2), ConvolutionalRBM(FILTERS, FILTERS, KERNELS[1], 2)]
     )
+    epochs = QUICK_EPOCHS if context.quick else EPOCHS
     context.say(f"digits: filters from {len(digits.X):,} images")
     pretrain_convolutional(
         dbn,
         digits.X,
         lambda k: sparse_rule(TARGETS[k], COST),
-        epochs=QUICK_EPOCHS if context.quick else EPOCHS,
+        epochs=epochs,
         batch_size=50,
-        learning_rate=RATES,
+        learning_rate=[falling(rate, n) for rate, n in zip(RATES, epochs, strict=True)],
         random_state=context.seed,
         device=context.device,
         checkpoint=context.stage("digits") / "checkpoint",
         callbacks=lambda k: context.callbacks(f"digits, layer {k + 1}"),
     )
     return dbn
+
+
+def falling(rate: float, epochs: int) -> Schedule:
+    """``rate`` for half of the epochs, then a straight line to a tenth of it."""
+    return Schedule(((epochs / 2, rate), (float(epochs), rate / 10)), linear=True)
 
 
 def learn_photographs(context: Context) -> ConvolutionalDBN:

@@ -26,13 +26,13 @@ from lamina.training import ContrastiveDivergence, SparseGroup, falling, fit
 NAME = "luo2011_sparse_group"
 TITLE = "Sparse-group RBM: fewer active groups, better features"
 PAPER = "H. Luo, R. Shen, C. Niu, C. Ullrich (2011) Sparse group restricted Boltzmann machines. AAAI"
-MINUTES = 10
+MINUTES = 7
 
 N_HIDDEN, GROUP_SIZE, COST = 500, 10, 0.1
 EPOCHS, QUICK_EPOCHS = 10, 2
 SEEDS, QUICK_SEEDS = 3, 1
 HELD = 10_000
-STRENGTHS = (0.03, 0.3, 3.0)  # C of scikit-learn: the inverse strength of the classifier's regularisation
+STRENGTHS = (0.1, 1.0, 10.0)  # C of scikit-learn: the inverse strength of the classifier's regularisation
 STEPS = 100
 METHODS = {"plain": False, "sparse group": True}
 MEASURES = {  # name in the memory → (title, unit, higher is better)

@@ -37,7 +37,7 @@ def test_the_bound_is_the_one_by_enumeration_and_below_the_truth(name, entropy):
     dbn = random_dbn(*NETWORKS[name], scale=0.7)
     log_z = exact_log_partition(dbn.top)
     assert log_z == pytest.approx(exact(dbn).log_z, abs=1e-10)
-    found = deep_belief_bound(dbn, all_rows(dbn), log_z, n_samples=3000, entropy=entropy, random_state=0)
+    found = deep_belief_bound(dbn, all_rows(dbn), log_z, n_samples=800, entropy=entropy, random_state=0)
     expected, truth = exact_bound(dbn), exact(dbn).log_p_v
     assert (expected <= truth + 1e-12).all()
     if len(dbn.directed):
@@ -50,10 +50,10 @@ def test_the_bound_is_the_one_by_enumeration_and_below_the_truth(name, entropy):
 
 def test_standard_errors_are_the_scatter_of_repetitions():
     dbn = random_dbn([4, 3, 3])
-    runs = [deep_belief_bound(dbn, all_rows(dbn)[:3], 0.0, n_samples=20, random_state=s) for s in range(200)]
+    runs = [deep_belief_bound(dbn, all_rows(dbn)[:3], 0.0, n_samples=20, random_state=s) for s in range(80)]
     scatter = torch.stack([run.rows for run in runs]).std(0)
     claimed = torch.stack([run.standard_errors for run in runs]).square().mean(0).sqrt()
-    torch.testing.assert_close(claimed, scatter, rtol=0.25, atol=0)
+    torch.testing.assert_close(claimed, scatter, rtol=0.4, atol=0)
 
 
 def test_a_memory_that_is_the_machine_upside_down_makes_the_bound_tight():
