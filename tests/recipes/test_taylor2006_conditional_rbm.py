@@ -59,7 +59,7 @@ def test_power_peaks_where_the_oscillation_is():
 
 def test_a_faithful_copy_is_no_percent_and_no_decibel_off():
     test = np.random.default_rng(0).normal(size=(10, 40, 3))
-    made = recipe.Made({"same": test[:, recipe.N_LAGS :], "twice": 2 * test[:, recipe.N_LAGS :]})
+    made = {"same": test[:, recipe.N_LAGS :], "twice": 2 * test[:, recipe.N_LAGS :]}
     covariance, spectrum, covariance_2, spectrum_2 = (m.ours for m in recipe.sameness(test, made))
     assert (covariance, spectrum) == (pytest.approx(0), pytest.approx(0))
     assert (covariance_2, spectrum_2) == (pytest.approx(300), pytest.approx(20 * np.log10(2)))

@@ -53,7 +53,7 @@ class ConvolutionalRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     visible : {"auto", "bernoulli", "gaussian"}, default="auto"
         Kind of the visible units; "auto" takes Bernoulli units where all values lie in [0, 1].
     learning_rate : float or None, default=None
-        Step length on the gradient per row and place. None: 0.3 for Bernoulli units, 0.01 for Gaussian ones.
+        Step length on the gradient per row and place. None: 0.3 for Bernoulli units, 0.05 for Gaussian ones.
     batch_size : int, default=50
         Rows per step.
     epochs : int or None, default=None

@@ -158,7 +158,8 @@ def recognition_stack(network: DBN) -> Stack:
 
     Label units are held at their free mean softmax(b_y): what they add to the top fields goes into its biases.
     """
-    machines = [_machine(layer.visible, layer.hidden, layer.R, layer.b, layer.c) for layer in network.directed]
+    directed: Any = network.directed
+    machines = [_machine(layer.visible, layer.hidden, layer.R, layer.b, layer.c) for layer in directed]
     n, top = network.n_penultimate, network.top
     labels = torch.softmax(top.b[n:], 0) @ top.W[n:]
     return Stack([*machines, _machine(network.penultimate, top.hidden, top.W[:n], top.b[:n], top.c + labels)])

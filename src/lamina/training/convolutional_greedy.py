@@ -45,7 +45,7 @@ def pretrain_convolutional(
     """Train the machines of ``dbn`` one after another on maps ``data`` (n, channels, *size); one `History` per layer.
 
     ``rule(k)`` gives the rule of layer k (from 0; CD-1 with visible means by default). ``epochs`` and ``learning_rate``
-    may be given per layer; without a learning rate, layers with Gaussian visible units take 0.01 and others 0.3. Each
+    may be given per layer; without a learning rate, layers with Gaussian visible units take 0.05 and others 0.3. Each
     machine starts with small random weights, visible biases from the mean of its own input, and hidden biases at the
     activity that its rule asks for. The pooled means of a layer are held in memory: n · filters · blocks numbers.
     """
@@ -78,8 +78,8 @@ def pretrain_convolutional(
 
 
 def default_rate(layer: ConvolutionalRBM) -> float:
-    """0.01 where the visible units are Gaussian (their gradients have no bound), else 0.3."""
-    return 0.01 if isinstance(layer.visible, Gaussian) else 0.3
+    """0.05 where the visible units are Gaussian (their gradients have no bound), else 0.3."""
+    return 0.05 if isinstance(layer.visible, Gaussian) else 0.3
 
 
 @torch.no_grad()

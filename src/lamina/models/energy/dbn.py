@@ -142,11 +142,11 @@ class DBN(nn.Module):
     def _mean_top(self, h: Tensor) -> Tensor:
         if not self.n_classes:
             return self.top.mean_h_from_v(h)
-        field, mean = self._field_without_label(h), 0.0
-        share = self.class_probabilities_from(h)
+        field, share = self._field_without_label(h), self.class_probabilities_from(h)
+        mean = torch.zeros_like(field)
         for k in range(self.n_classes):
             mean = mean + share[..., k, None] * self.top.hidden.mean(field + self._label_weights[k])
-        return mean  # type: ignore[return-value]  # there is at least one class
+        return mean
 
     # labels ---------------------------------------------------------------------------------------------------------
 

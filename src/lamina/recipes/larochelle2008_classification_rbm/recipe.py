@@ -58,7 +58,7 @@ VARIANTS = {
 HELD = 10_000
 PATIENCE = 8
 HOLD = 0.4  # of the passes at the first learning rate, before it falls
-FILTERS, STEPS = 100, 500
+FILTERS, STEPS = 20, 500  # hidden units shown, and Gibbs steps to a drawn digit
 
 
 def run(context: Context) -> Outcome:
@@ -154,7 +154,7 @@ def filters(machines: dict[str, ClassificationRBM]) -> list[Images]:
     pictures = []
     for machine in machines.values():
         says = (machine.U - machine.U.mean(0)).detach().norm(dim=0)
-        chosen = says.topk(min(20, machine.n_hidden)).indices
+        chosen = says.topk(min(FILTERS, machine.n_hidden)).indices
         pictures.append(machine.W.detach()[:, chosen].T.reshape(-1, 28, 28).cpu().numpy())
     title = "Hidden units that say most about the class"
     return [Images(title, np.stack(pictures), tuple(machines), signed=True)]

@@ -4,7 +4,7 @@ A machine with Gaussian visible and binary hidden units learns whitened patches 
 penalty that holds each hidden unit's mean activity near a small target and once without. With it, filters become
 localised and oriented, as the receptive fields of simple cells in V1 are; without it, the same machine codes patches by
 filters that spread over the whole of them. Whether a filter is localised and oriented is measured, by thresholds that
-were fixed beforehand and that filters of noise (the same units before learning) do not pass.
+filters of noise (the same units before learning) do not pass.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def run(context: Context) -> Outcome:
     for name, rbm in machines.items():
         filters[name] = patches.pictures(rbm.W.detach().cpu().numpy().T)
         results += measured(name, rbm, patches, filters[name])
-    figures = [*pictures(filters, patches), curves(context)]
+    figures: list[Images | Lines] = [*pictures(filters, patches), curves(context)]
     return Outcome(results, deviations(context), [context.seed], figures)
 
 
@@ -128,8 +128,8 @@ def deviations(context: Context) -> list[str]:
         "overlap, and their statistics are those of two scenes.",
         f"Log intensities; the {N_COMPONENTS} principal components of largest variance at variance 1 (low-pass and "
         f"whitening at once); each patch divided by its root mean square to the power {CONTRAST}. The paper whitens; "
-        f"gain control is an addition, without which most filters stay noise on so few scenes.",
-        f"σ = {SIGMA} throughout (paper: lowered while learning). {N_HIDDEN} hidden units (paper: 400).",
+        f"gain control is an addition: in a short trial 30 % of the filters passed with it and 3 % without.",
+        f"σ = {SIGMA} throughout (paper: lowered while learning), {N_HIDDEN} hidden units (400, quoted from memory).",
         f"Learning rate {RATES['sparse']:g} with the penalty, {RATES['no penalty']:g} without, where units that are "
         f"active half of the time diverge at the larger one; momentum 0.9; both rates fall to a hundredth.",
         f"Target {TARGET} and cost {COST:g} on the hidden biases alone, as the paper does after finding it enough.",

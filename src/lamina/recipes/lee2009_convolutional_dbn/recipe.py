@@ -35,7 +35,7 @@ MINUTES = 20
 
 # digits
 FILTERS, KERNELS = 40, (12, 6)
-EPOCHS, QUICK_EPOCHS = (2, 4), (3, 4)
+EPOCHS, QUICK_EPOCHS = (2, 2), (3, 4)
 RATES, TARGETS, COST = (0.5, 0.5), (0.03, 0.03), 1.0
 PUBLISHED = {1000: 2.62, 2000: 2.13, 3000: 1.91, 5000: 1.59, 60_000: 0.82}
 DRAWS = 3
@@ -43,8 +43,8 @@ SVM = {"C": 10.0, "width": 2.0}
 WEIGHT_DECAY, STEPS = 1e-5, 6
 SHOWN, SWEEPS = 12, 30
 # photographs
-PATCH, EDGE_FILTERS, EDGE_KERNELS = 30, (24, 40), (10, 8)
-EDGE_EPOCHS, EDGE_RATES, EDGE_TARGETS = (10, 20), (0.2, 2.0), (0.02, 0.03)
+PATCHES, PATCH, EDGE_FILTERS, EDGE_KERNELS = 400, 50, (24, 40), (10, 8)
+EDGE_EPOCHS, EDGE_RATES, EDGE_TARGETS, EDGE_COST, EDGE_DECAY = (20, 10), (0.3, 0.5), (0.008, 0.01), 5.0, 0.01
 
 
 def run(context: Context) -> Outcome:
@@ -106,19 +106,20 @@ def falling(rate: float, epochs: int) -> Schedule:
 
 
 def learn_photographs(context: Context) -> ConvolutionalDBN:
-    """24 filters of 10 x 10 on whitened squares, then 40 of 8 x 8 over the pooled maps."""
+    """24 filters of 10 x 10 on whitened squares of unit variance (σ = 1: only what stands out is worth a unit), then 40 of 8 x 8 over the pooled maps."""
     below, above = EDGE_FILTERS
-    bottom = ConvolutionalRBM(Gaussian(1, sigma=0.5), below, EDGE_KERNELS[0], 2)
+    bottom = ConvolutionalRBM(Gaussian(1), below, EDGE_KERNELS[0], 2)
     dbn = ConvolutionalDBN([bottom, ConvolutionalRBM(below, above, EDGE_KERNELS[1], 2)])
-    squares = patches(400 if context.quick else 2000, PATCH, Random(context.seed).child("photographs"))
+    squares = patches(100 if context.quick else PATCHES, PATCH, Random(context.seed).child("photographs"))
     context.say(f"photographs: filters from {len(squares):,} squares of {PATCH} x {PATCH} pixels")
     pretrain_convolutional(
         dbn,
         squares,
-        lambda k: sparse_rule(EDGE_TARGETS[k], 2.0),
-        epochs=(3, 3) if context.quick else EDGE_EPOCHS,
-        batch_size=10,
-        learning_rate=EDGE_RATES,
+        lambda k: sparse_rule(EDGE_TARGETS[k], EDGE_COST),
+        epochs=EDGE_EPOCHS,
+        batch_size=4,
+        learning_rate=[falling(rate, n) for rate, n in zip(EDGE_RATES, EDGE_EPOCHS, strict=True)],
+        weight_decay=EDGE_DECAY,
         random_state=context.seed,
         device=context.device,
         checkpoint=context.stage("photographs") / "checkpoint",

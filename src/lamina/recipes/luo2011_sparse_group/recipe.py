@@ -10,6 +10,7 @@ of active groups tell how sparse they are.
 from __future__ import annotations
 
 import warnings
+from functools import partial
 
 import numpy as np
 import torch
@@ -46,13 +47,13 @@ def run(context: Context) -> Outcome:
     digits = Digits(context)
     seeds = [context.seed + k for k in range(QUICK_SEEDS if context.quick else SEEDS)]
     found: dict[str, list[dict]] = {name: [] for name in METHODS}
-    machines = {}
+    machines: dict[str, RBM] = {}
     for seed in seeds:
         for name in METHODS:
             rbm = machine(context, digits, name, seed)
             machines.setdefault(name, rbm)
             key = f"measures {name} {seed}"
-            found[name].append(context.keep(key, lambda r=rbm: measures(context, digits, r)))
+            found[name].append(context.keep(key, partial(measures, context, digits, rbm)))
             context.say(f"{name}, seed {seed}: test error {found[name][-1]['error']:.2f} %")
     return Outcome(rows(found), deviations(context), seeds, [filters(machines), activities(machines, digits)])
 

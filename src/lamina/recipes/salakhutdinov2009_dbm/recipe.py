@@ -37,7 +37,7 @@ from lamina.units import Bernoulli
 NAME = "salakhutdinov2009_dbm"
 TITLE = "A deep Boltzmann machine of digits: likelihood, dreams and reading"
 PAPER = "R. Salakhutdinov, G. E. Hinton (2009) Deep Boltzmann machines. AISTATS"
-MINUTES = 70
+MINUTES = 40
 
 SIZES, QUICK_SIZES = (784, 500, 1000), (784, 100, 150)
 QUICK_ROWS, QUICK_TEMPERATURES, QUICK_STEPS = 2000, 300, 100
@@ -46,7 +46,7 @@ LEARNING_RATE = 0.04
 K, N_CHAINS = 2, 100
 TOLERANCE, MAX_ITERATIONS = 1e-3, 10
 TEMPERATURES, CONSERVATIVE_TEMPERATURES, CONSERVATIVE_ROWS = 20_000, 10_000, 200
-FINE_TUNING = {"epochs": 30, "dropout": 0.5, "input_dropout": 0.2, "learning_rate": 1e-3}
+FINE_TUNING = {"epochs": 25, "dropout": 0.5, "input_dropout": 0.2, "learning_rate": 1e-3}
 BINARISATION_SEED = 2009
 SHAPE = {"shape": (1, 28, 28)}
 
