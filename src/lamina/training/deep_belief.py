@@ -109,42 +109,47 @@ def pretrain_dbn(
     n = len(dbn.directed) + 1
     own, top_epochs = _last_apart(epochs, n, "epochs")
     rates, top_rate = _last_apart(learning_rate, n, "learning_rate")
-    shared: dict[str, Any] = {"batch_size": batch_size, "momentum": momentum, "weight_decay": weight_decay}
     folder = None if checkpoint is None else Path(checkpoint)
-    histories = []
-    if n > 1:
-        stack = Stack([_machine(layer) for layer in dbn.directed])
-        histories = pretrain(
-            stack,
-            X,
-            rule,
-            epochs=own,
-            learning_rate=rates,
-            pass_up=pass_up,
-            random_state=random,
-            checkpoint=folder,
-            callbacks=callbacks,
-            **shared,
-        )
-        for layer, machine in zip(dbn.directed, stack.layers, strict=True):
-            layer.tie_to(machine)  # type: ignore[operator]
-    like = dbn.top.W
-    codes = X if n == 1 else encode_rows(lambda x: dbn.encode(x.to(like), n - 1), X, dbn.n_penultimate)
-    start_memory(dbn, codes, y, memory_start, random.child("layer", n - 1))
-    chosen: Any = ContrastiveDivergence(1, centred=True) if rule is None else rule(n - 1)
-    chosen = RedrawnInput(chosen, dbn.top.visible) if pass_up == "sample" and n > 1 else chosen
+    shared: dict[str, Any] = {"batch_size": batch_size, "momentum": momentum, "weight_decay": weight_decay}
+    below = {"epochs": own, "learning_rate": rates, "checkpoint": folder, "callbacks": callbacks, **shared}
+    histories = _learn_directed(dbn, X, rule, pass_up, random, below)
+    top = random.child("layer", n - 1)
+    codes = X if n == 1 else encode_rows(lambda x: dbn.encode(x.to(dbn.top.W), n - 1), X, dbn.n_penultimate)
+    start_memory(dbn, codes, y, memory_start, top)
     history = fit(
         dbn.top,
         (codes, y) if dbn.n_classes else codes,
-        JoinedLabels(chosen, dbn.n_classes) if dbn.n_classes else chosen,
+        _memory_rule(dbn, rule, pass_up),
         epochs=top_epochs,
         learning_rate=0.05 if top_rate is None else top_rate,
-        random_state=random.child("layer", n - 1),
+        random_state=top,
         checkpoint=None if folder is None else folder / f"layer-{n}",
         callbacks=callbacks(n - 1),
         **shared,
     )
     return [*histories, history]
+
+
+def _learn_directed(
+    dbn: DBN, X: Any, rule: Callable[[int], GradientRule] | None, pass_up: str, random: Random, options: dict[str, Any]
+) -> list[History]:
+    """Learn the directed layers as machines of a stack, and tie both directions to what was learnt."""
+    if not len(dbn.directed):
+        return []
+    stack = Stack([_machine(layer) for layer in dbn.directed])
+    histories = pretrain(stack, X, rule, pass_up=pass_up, random_state=random, **options)
+    for layer, machine in zip(dbn.directed, stack.layers, strict=True):
+        layer.tie_to(machine)  # type: ignore[operator]
+    return histories
+
+
+def _memory_rule(dbn: DBN, rule: Callable[[int], GradientRule] | None, pass_up: str) -> GradientRule:
+    """The rule of the memory, handed draws of the codes where asked for, and the labels beside them."""
+    k = len(dbn.directed)
+    chosen: GradientRule = ContrastiveDivergence(1, centred=True) if rule is None else rule(k)
+    if pass_up == "sample" and k > 0:
+        chosen = RedrawnInput(chosen, dbn.top.visible)
+    return JoinedLabels(chosen, dbn.n_classes) if dbn.n_classes else chosen
 
 
 def up_down(

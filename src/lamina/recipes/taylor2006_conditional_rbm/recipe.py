@@ -30,7 +30,7 @@ from lamina.units import Gaussian
 NAME = "taylor2006_conditional_rbm"
 TITLE = "A temporal machine of EEG: forecasts and free-running sequences"
 PAPER = "G. W. Taylor, G. E. Hinton, S. Roweis (2006) Modeling human motion using binary latent variables. NIPS 19"
-MINUTES = 10
+MINUTES = 5
 
 CHANNELS = ["FP1", "FP2", "F7", "F8", "F3", "F4", "C3", "C4", "T7", "T8", "P3", "P4", "P7", "P8", "O1", "O2"]
 RATE, SLOWER = 256, 4  # Hz as recorded; every fourth frame is kept after a low-pass filter
@@ -296,12 +296,12 @@ def example(signals: Signals, made: dict[str, np.ndarray]) -> Lines:
 
 def notes(found: dict) -> list[str]:
     """What the numbers say in words."""
-    worth = f"{found['gain']:.1f} of the {found['joint gain']:.1f} nats per frame that knowing the noise's covariance is worth"
+    worth = f"{found['gain']:.1f} of the {found['joint gain']:.1f} nats per frame"
     better = "better" if found["mean field"] < found["autoregression"] else "no better"
     return [
-        f"The hidden units learn what channels do together: {worth}. EEG at this rate is close to a linear process: the "
-        f"forecasts of the machine are {better} than those of least squares, and an autoregression with joint noise, which "
-        f"has no hidden units, is the one to beat."
+        f"The hidden units learn what channels do together: {worth} that knowing the noise's covariance is worth. EEG "
+        f"at this rate is close to a linear process: the forecasts of the machine are {better} than those of least "
+        f"squares, and an autoregression with joint noise, which has no hidden units, is the one to beat."
     ]
 
 
