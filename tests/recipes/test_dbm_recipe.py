@@ -26,12 +26,12 @@ def test_it_measures_the_kept_machine_and_remembers(small, tmp_path):
     context = Context(tmp_path, quick=True, seed=3)
     outcome = recipe.run(context)
     rows = {row.what: row for row in outcome.results}
-    found = context.keep("likelihood", dict)
-    machine = load(context.stage("machine"))
+    found = context.keep("likelihood longer", dict)
+    machine = load(context.stage("machine longer"))
     digits = recipe.Digits(context)
     bound = deep_boltzmann_bound(machine, digits.test, found["log_z"])
     assert rows["lower bound on the test log-probability"].ours == pytest.approx(float(bound.mean()), abs=1e-6)
-    assert found["bound, same rows"] == pytest.approx(float(bound[:20].mean()), abs=1e-6)
+    assert found["bound, same rows"] == pytest.approx(float(bound[::3].mean()), abs=1e-6)
     assert found["low"] <= found["log_z"] <= found["high"]
     assert 0 <= rows["test error after fine-tuning"].ours <= 100
     assert outcome.seeds == [3]

@@ -73,7 +73,7 @@ class Context:
             self.clock.tick()
         return read_json(path)
 
-    def model(self, name: str, make: Callable[[], nn.Module], extra: dict | None = None) -> nn.Module:
+    def model(self, name: str, make: Callable[[], nn.Module], extra: dict | None = None) -> Any:
         """The trained model ``name``: made and saved in its stage once, then loaded; on the context's device.
 
         ``extra`` is kept beside it for ``lamina sample``: ``{"shape": (1, 28, 28), "classes": [...]}``.

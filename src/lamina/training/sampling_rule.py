@@ -145,7 +145,7 @@ class SamplingRule(GradientRule):
             torch.sum(s_v[rows.positive], 0, out=rbm.b.grad).mul_(-1.0 / total)
             rbm.b.grad.add_(s_v[rows.negative].sum(0), alpha=1.0 / chains)
         if self.centring is not None:
-            self.centring.transform_(rbm.W.grad, rbm.b.grad, rbm.c.grad)
+            self.centring.transform_(rbm.W.grad, rbm.b.grad, rbm.c.grad)  # type: ignore[arg-type]  # fit made them
         if pull is not None:
             rbm.c.grad.add_(pull)
         return measures

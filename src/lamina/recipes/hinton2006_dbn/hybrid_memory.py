@@ -1,8 +1,8 @@
 """Beyond the paper: the memory of a trained network learns to tell the classes apart as well as to model them.
 
-The memory over [penultimate units, labels] is a classification machine. Its exact discriminative gradient, with a little
-of the generative one (Larochelle and Bengio 2008), moves its weights alone; the layers below, and with them what the
-network dreams through, stay as they are.
+The memory over [penultimate units, labels] is a classification machine. Its exact discriminative gradient, with a
+little of the generative one (Larochelle and Bengio 2008), moves its weights alone; the layers below, and with them what
+the network dreams through, stay as they are.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LEARNING_RATE = 5e-4
 
 
 def teach_memory(context: Context, dbn: DBN, X: torch.Tensor, y) -> DBN:
-    """A copy of ``dbn`` whose memory has learnt rows X (n, n_visible) with class codes y (n,) by the hybrid objective."""
+    """A copy of ``dbn`` whose memory has learnt rows X (n, n_visible) with codes y (n,) by the hybrid objective."""
     network = deepcopy(dbn)
     depth = len(network.directed)
     with torch.no_grad():

@@ -182,8 +182,8 @@ def deviations(context: Context) -> list[str]:
         "Adam with batches of 100 and a learning rate that falls on a line to a hundredth of its first value; the "
         "paper takes single steps of plain gradient descent at a constant rate. Early stopping by 10,000 rows.",
         "1,500 hidden units for the generative and the sparse machine (paper: 6,000 and 3,000), 500 and 1,500 for the "
-        "other two as in the paper. Passes are limited to what twenty minutes on one core allow; the sparse machine has "
-        "fewer than the hybrid one, so the two do not tell what sparsity is worth.",
+        "other two as in the paper. Passes are limited to what twenty minutes on one core allow; the sparse machine "
+        "has fewer than the hybrid one, so the two do not tell what sparsity is worth.",
         "The sparse machine's push is a constant added to the gradient of the hidden biases, which Adam rescales with "
         "the rest; the paper subtracts 1e-4 at every step.",
         "The weight 0.01 of the generative part is the paper's; nothing was tuned on test rows. One seed.",

@@ -38,7 +38,7 @@ RATES = {"sparse": 0.03, "no penalty": 0.003}  # units that are active half of t
 def run(context: Context) -> Outcome:
     patches = data(context)
     context.say(f"{len(patches.rows):,} patches of {SIZE} × {SIZE} pixels, {100 * patches.share:.0f} % of the variance")
-    machines = {name: machine(context, patches, name) for name in ("untrained", *RATES)}
+    machines = {name: machine(context, patches, name) for name in (*RATES, "untrained")}
     results, filters = [], {}
     for name, rbm in machines.items():
         filters[name] = patches.pictures(rbm.W.detach().cpu().numpy().T)

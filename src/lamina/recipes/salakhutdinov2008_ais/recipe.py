@@ -10,6 +10,7 @@ variational bound is estimated in the same way.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,8 @@ def run(context: Context) -> Outcome:
     machines = {method: machine(context, digits, method) for method in METHODS}
     results, gaps = [], {}
     for method in METHODS:
-        estimates = context.keep(f"likelihood {method}", lambda m=method: likelihood(context, digits, machines[m], m))
+        estimate = partial(likelihood, context, digits, machines[method], method)
+        estimates = context.keep(f"likelihood {method}", estimate)
         results += rows_of(method, estimates, context.keep(f"seconds {method}", lambda: 0.0))
         gaps[method] = estimates
     network = deep_belief_network(context, digits, machines["PCD"])
@@ -71,6 +73,7 @@ class Digits:
 
     def __init__(self, context: Context) -> None:
         data = load("mnist")
+        assert data.X_test is not None  # MNIST has an official test part
         n, n_test = (QUICK_ROWS, 200) if context.quick else (len(data.X), len(data.X_test))
         self.grey = torch.from_numpy(data.X[:n].astype(np.float32) / 255)
         test = torch.from_numpy(data.X_test[:n_test].astype(np.float32) / 255)
