@@ -89,8 +89,18 @@ def test_bad_input():
     for wrong in ({"shape": (2, 5)}, {"shape": (3, 5, 6)}):
         with pytest.raises(DataError, match="but the rows have 60 features"):
             clone(IMAGES).set_params(**wrong).fit(X)
-    for wrong in ({"shape": 60}, {"shape": (60,)}, {"shape": (2, 5.0, 6)}, {"kernel": 0}, {"kernel": (3, 3, 3)},
-                  {"pooling": 0}, {"n_filters": 0}, {"sparsity_target": 2.0}, {"sparsity_target": 0.3}, {"visible": "spin"}):  # fmt: skip
+    for wrong in (
+        {"shape": 60},
+        {"shape": (60,)},
+        {"shape": (2, 5.0, 6)},
+        {"kernel": 0},
+        {"kernel": (3, 3, 3)},
+        {"pooling": 0},
+        {"n_filters": 0},
+        {"sparsity_target": 2.0},
+        {"sparsity_target": 0.3},  # more than one unit in each block of four
+        {"visible": "spin"},
+    ):
         with pytest.raises(SettingError):
             clone(IMAGES).set_params(**wrong).fit(X)
     with pytest.raises(DeviceError):

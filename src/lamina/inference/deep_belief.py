@@ -22,6 +22,7 @@ from torch import Tensor
 from lamina.core.checks import check_number
 from lamina.core.errors import DataError, SettingError
 from lamina.core.random import Random, as_random
+from lamina.inference.partition import LogPartition
 from lamina.models.energy import DBN
 from lamina.models.energy.directed import DirectedLayer
 from lamina.units import Bernoulli, Softmax, Spin
@@ -125,7 +126,7 @@ class LikelihoodBound:
 def deep_belief_bound(
     dbn: DBN,
     v: Tensor,
-    log_z: float,
+    log_z: float | LogPartition,
     *,
     n_samples: int = 20,
     entropy: str = "exact",
@@ -141,6 +142,7 @@ def deep_belief_bound(
     start.
     """
     check_number("n_samples", n_samples, low=1, integer=True)
+    log_z = log_z.log_z if isinstance(log_z, LogPartition) else log_z
     check_number("log_z", log_z)
     if entropy not in ("exact", "sampled"):
         raise SettingError(f"entropy is {entropy!r}; expected 'exact' or 'sampled'")

@@ -19,9 +19,9 @@ from lamina.core.numerics import bernoulli_entropy
 from lamina.core.random import Random, as_random
 from lamina.inference.betas import Betas
 from lamina.inference.deep_mean_field import deep_mean_field, mean_field_bound
-from lamina.inference.likelihood import as_rows
 from lamina.inference.partition import LogPartition
 from lamina.inference.raise_estimator import raise_log_likelihood
+from lamina.inference.rows import as_rows
 from lamina.models.energy.dbm import DBM
 
 CHUNK = 1000  # rows inferred together

@@ -99,8 +99,9 @@ def pretrain_dbn(
 
     ``memory_start="transposed"`` starts the memory at the machine below turned upside down: hidden units as many as
     that machine has visible ones get its weights, the others small random ones. The bound on log p(v) then starts where
-    that machine's log-likelihood stands, and what the memory gains in likelihood of its input the bound gains too
-    (Hinton, Osindero, Teh 2006, section 4; docs/mathematics.md, eq. 78).
+    that machine's log-likelihood stands (exactly so without classes and without such extra units), and what the memory
+    gains in likelihood of its input the bound gains too (Hinton, Osindero, Teh 2006, section 4; docs/mathematics.md,
+    eq. 78).
     """
     _check_data(dbn, X, y, memory_start)
     random = world().random(random_state, next(dbn.parameters()).device)
@@ -210,6 +211,12 @@ def start_memory(dbn: DBN, codes: Any, y: Any, start: str, random: Random) -> No
     dbn.top.initialise(random, mean)
     if start == "random":
         return
+    if len(dbn.directed) and type(dbn.directed[-1].visible) is not type(dbn.top.hidden):
+        raise SettingError(
+            f"a transposed start turns the machine below upside down, whose visible units are "
+            f"{type(dbn.directed[-1].visible).__name__}; expected the memory's hidden units to be of that family, not "
+            f"{type(dbn.top.hidden).__name__}: start the memory at random"
+        )
     if not len(dbn.directed) or dbn.directed[-1].n_visible > dbn.n_hidden:  # type: ignore[operator]
         raise SettingError(
             f"a transposed start needs a directed layer with at most {dbn.n_hidden} visible units, the memory's hidden "

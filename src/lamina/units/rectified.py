@@ -23,7 +23,7 @@ from lamina.units.family import Family
 from lamina.units.limits import check_limits
 
 SAMPLERS = ("exact", "noisy")
-_FAR = -5.0  # below this field the mean comes from a continued fraction, the draw from Newton's method
+_FAR = -5.0  # below this field the mean comes from a continued fraction
 
 
 class Rectified(Family):

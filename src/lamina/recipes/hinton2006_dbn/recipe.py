@@ -22,6 +22,7 @@ from lamina.data import load
 from lamina.inference import Dream, deep_belief_bound, dream, log_partition
 from lamina.models.energy import DBN
 from lamina.recipes.context import Context
+from lamina.recipes.hinton2006_dbn.hybrid_memory import teach_memory
 from lamina.recipes.record import Images, Lines, Measured, Outcome
 from lamina.training import ContrastiveDivergence, Schedule, UpDown, fit, pretrain_dbn
 
@@ -30,7 +31,7 @@ TITLE = "A deep belief network of digits and labels, trained greedily and by up-
 PAPER = (
     "G. E. Hinton, S. Osindero, Y.-W. Teh (2006) A fast learning algorithm for deep belief nets. Neural Computation 18"
 )
-MINUTES = 45
+MINUTES = 25
 
 SIDES, QUICK_SIDES = (784, 500, 500, 2000), (784, 200, 200, 500)
 GREEDY_EPOCHS, QUICK_GREEDY_EPOCHS = (20, 20, 20), (5, 5, 8)
@@ -42,7 +43,7 @@ MOMENTUM = Schedule(((0.0, 0.5), (2.0, 0.9)))
 WEIGHT_DECAY = 2e-4
 CHAIN_STEPS = (1, 3, 10, 30, 100, 300, 1000, 2000, 3000, 4000)
 TEMPERATURES, QUICK_TEMPERATURES = 10_000, 300
-PUBLISHED = {"greedy": 2.49, "up-down": 1.25}
+PUBLISHED = {"greedy": 2.49, "up-down": 1.25}  # error in %, MNIST test
 
 
 def run(context: Context) -> Outcome:
@@ -53,6 +54,10 @@ def run(context: Context) -> Outcome:
         make = partial(learn_up_down, context, digits, deepcopy(network), stage)
         network = context.model(f"up-down {stage + 1}", make, digits.about)
     results = [test_error(context, digits, name, dbn) for name, dbn in (("greedy", greedy), ("up-down", network))]
+    taught = context.model(
+        "hybrid memory", lambda: teach_memory(context, network, torch.from_numpy(digits.X), digits.y), digits.about
+    )
+    results.append(test_error(context, digits, "up-down, memory by the hybrid objective", taught))
     results.append(average_of_draws(context, digits, network))
     results.append(bound(context, digits, network))
     return Outcome(results, deviations(context), [context.seed], [*dreams(context, network), curves(context)])
@@ -145,7 +150,7 @@ def learn_up_down(context: Context, digits: Digits, dbn: DBN, stage: int) -> DBN
 def test_error(context: Context, digits: Digits, name: str, dbn: DBN) -> Measured:
     """Share of test rows whose label of least free energy is wrong, after one deterministic pass up."""
     value = context.keep(f"test error {name}", lambda: wrong(dbn.classify, digits, dbn))
-    published = PUBLISHED[name]
+    published = PUBLISHED.get(name)
     return Measured(f"test error, {name}", 100 * value, published=published, unit="%", higher_is_better=False)
 
 
@@ -256,6 +261,10 @@ def deviations(context: Context) -> list[str]:
         "validation error was watched, before any test row was looked at. The greedy network has seen 50,000 rows.",
         "The bound is not in the paper; the network learnt from grey values, the bound is of pixels drawn from them.",
     ]
+    found.append(
+        "The hybrid memory is not in the paper: after up-down, the memory alone learns all rows by its exact "
+        "discriminative gradient with 0.02 of the generative one (Larochelle and Bengio 2008), 6 passes of Adam."
+    )
     if context.quick:
         found.insert(
             0, "QUICK: layers 784-200-200-500, 8,000 rows, 2,000 test rows: the numbers only show that all runs."
