@@ -39,7 +39,7 @@ def test_centring_measures_the_exact_likelihood_of_the_kept_machines(digits, mon
 
 def test_annealing_tells_both_sides_and_the_gap(digits, monkeypatch, tmp_path):
     monkeypatch.setattr(annealing, "QUICK_TEMPERATURES", 12)
-    monkeypatch.setattr(annealing, "METHODS", ("CD-1", "PCD"))
+    monkeypatch.setattr(annealing, "METHODS", ("PCD", "CD-1"))
     context = Context(tmp_path, quick=True, seed=3)
     outcome = annealing.run(context)
     rows = {row.what: row for row in outcome.results}

@@ -39,7 +39,7 @@ EPOCHS = {
     "statistics": 30,
     "greedy": 5,
 }
-CTRL_C_EPOCHS = 80  # so long that the first Ctrl-C comes before its end
+CTRL_C_EPOCHS = 240  # so long that the first Ctrl-C comes before its end
 MOST_ATTEMPTS = 120
 INTERRUPTED, OUTSIDE = 3, 4
 

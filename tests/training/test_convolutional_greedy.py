@@ -31,9 +31,12 @@ def test_each_layer_is_trained_on_the_pooled_means_below():
     below = encode_maps(dbn[0].mean_p_from_v, images(), dbn[0].W)
     stream = Random(4).child("layer", 1)
     alone.initialise(stream, channel_means(below, alone))
+    alone.b.requires_grad_(False)  # it stays at the pooled units' mean
     rule = ConvolutionalDivergence(sample_visible=False)
     lamina.fit(alone, below, rule, epochs=3, momentum=0.5, random_state=stream, **options)
     assert torch.equal(alone.W, dbn[1].W)
+    torch.testing.assert_close(dbn[1].b.detach().sigmoid(), below.mean((0, 2, 3)), rtol=1e-4, atol=1e-5)
+    assert dbn[1].b.requires_grad
 
 
 def test_maps_are_encoded_in_parts(monkeypatch):

@@ -203,14 +203,15 @@ class ConvolutionalRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
     def _new_machine(self, gaussian: bool, dtype: Any) -> Machine:
         channels, *size = self.shape_
-        kernel = self.kernel if isinstance(self.kernel, (tuple, list)) else (self.kernel,) * len(size)
+        kernel: tuple[Any, ...] = (self.kernel,) * len(size)
+        if isinstance(self.kernel, (tuple, list)):
+            kernel = tuple(self.kernel)
         for entry in kernel:
             check_number("kernel", entry, low=1, integer=True)
         if len(kernel) == len(size):  # the machine refuses it otherwise
             kernel = tuple(min(k, n) for k, n in zip(kernel, size, strict=True))
         visible = Gaussian(channels) if gaussian else Bernoulli(channels)
-        options = {"dimensions": len(size), "dtype": torch_type(dtype)}
-        return Machine(visible, self.n_filters, kernel, self.pooling, **options)
+        return Machine(visible, self.n_filters, kernel, self.pooling, dimensions=len(size), dtype=torch_type(dtype))
 
     def _rule(self) -> ConvolutionalDivergence:
         penalty = SparsityTarget(self.sparsity_target, self.sparsity_cost, biases_only=True)

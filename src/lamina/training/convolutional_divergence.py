@@ -164,8 +164,9 @@ class ConvolutionalDivergence(GradientRule):
         model.c.grad.copy_(_per_channel(h)).mul_(-step)
         weight = torch.ones_like(h[:, :1].flatten(1)[:, :1])  # (rows, 1): data count +1, samples −total/chains
         weight[len(v_plus) :] = -total / n_chains
-        statistic = model.visible.bias_statistic(v, model.b).flatten(1, -2).sum(1)
-        model.b.grad.copy_((statistic * weight).sum(0)).mul_(-step)
+        if model.b.requires_grad:  # held fixed in the upper layers of a deep network
+            statistic = model.visible.bias_statistic(v, model.b).flatten(1, -2).sum(1)
+            model.b.grad.copy_((statistic * weight).sum(0)).mul_(-step)
         if isinstance(model.visible, Gaussian) and model.visible.learn_sigma:
             hidden = torch.cat([h_plus, h_minus])
             inputs = model.input_v(hidden).movedim(1, -1)

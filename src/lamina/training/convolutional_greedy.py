@@ -1,4 +1,9 @@
-"""Greedy pre-training of convolutional deep belief networks: each machine learns from the pooled means below it."""
+"""Greedy pre-training of convolutional deep belief networks: each machine learns from the pooled means below it.
+
+The visible biases of the upper machines stay at the log-odds of the pooled units' means. How often a pooled unit is on
+is said by its own machine, and inference with all layers (eq. 56) leaves these biases out. Were they learnt, they would
+sink and the field from above would make up for it everywhere, and that field, alone, turn on what nothing calls for.
+"""
 
 from __future__ import annotations
 
@@ -58,6 +63,7 @@ def pretrain_convolutional(
         chosen = ConvolutionalDivergence(sample_visible=False) if rule is None else rule(k)
         layer.initialise(stream, channel_means(data, layer), activity=getattr(chosen, "target", None))
         rate = _per_layer("learning_rate", learning_rate, k, len(dbn))
+        layer.b.requires_grad_(k == 0)
         history = fit(
             layer,
             data,
@@ -71,6 +77,7 @@ def pretrain_convolutional(
             checkpoint=None if checkpoint is None else Path(checkpoint) / f"layer-{k + 1}",
             callbacks=callbacks(k),
         )
+        layer.b.requires_grad_(True)
         histories.append(history)
         if k + 1 < len(dbn):
             data = encode_maps(layer.mean_p_from_v, data, layer.W)

@@ -6,7 +6,8 @@ the energy of the paper's section 3.6,
     E(v, h_1 … h_L) = Σ E_v(v; b_1) − Σ_l ( Σ_k c_lk Σ_r h_lk(r) + ⟨h_l, W_l ⋆ p_{l−1}⟩ ),   p_0 = s_v(v)       (eq. 56)
 
 so that a detection map feels the maps below it and, through its pooled units, those above (`infer`). The visible biases
-of the upper machines do not enter it: how often a pooled unit is on is said once, by the machine that it belongs to.
+of the upper machines do not enter it: how often a pooled unit is on is said once, by the machine that it belongs to
+(greedy training keeps them at the pooled units' mean, so that the field from above says only what departs from it).
 """
 
 from __future__ import annotations

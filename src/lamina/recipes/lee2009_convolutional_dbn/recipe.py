@@ -8,7 +8,7 @@ edges from two whitened photographs.
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -55,7 +55,11 @@ def run(context: Context) -> Outcome:
         *filled_errors(context, digits, network),
     ]
     edges = context.model("photographs", lambda: learn_photographs(context))
-    figures = [*filter_figures(network, edges), error_curves(results), filled_figure(context, digits, network)]
+    figures: list[Images | Lines] = [
+        *filter_figures(network, edges),
+        error_curves(results),
+        filled_figure(context, digits, network),
+    ]
     return Outcome([*results, edge_share(edges)], deviations(context), [context.seed], figures)
 
 
@@ -166,14 +170,14 @@ def label_errors(context: Context, digits: Digits, features: Features) -> list[M
     results = []
     for name, what in (("pixels", "raw"), ("layers 1 and 2", "both")):
         draws = [
-            context.keep(f"svm on {what} {draw}", lambda d=draw, w=what: svm(context, digits, features, w, d))
+            context.keep(f"svm on {what} {draw}", partial(svm, context, digits, features, what, draw))
             for draw in range(1 if context.quick else DRAWS)
         ]
         for n in digits.sizes:
             errors = [100 * draw[str(n)] for draw in draws]
             results.append(measured(f"test error with {n:,} labels, {name}", errors, PUBLISHED[n], what, "SVM"))
         n = len(digits.y)
-        error = 100 * context.keep(f"softmax on {what}", lambda w=what: softmax(context, digits, features, w))
+        error = 100 * context.keep(f"softmax on {what}", partial(softmax, context, digits, features, what))
         about = "softmax regression"
         results.append(measured(f"test error with {n:,} labels, {name}", [error], PUBLISHED.get(n), what, about))
     return results
