@@ -39,7 +39,7 @@ EPOCHS = {
     "statistics": 30,
     "greedy": 5,
 }
-CTRL_C_EPOCHS = 240  # so long that the first Ctrl-C comes before its end
+CTRL_C_EPOCHS = 80  # so long that the first Ctrl-C comes before its end
 MOST_ATTEMPTS = 120
 INTERRUPTED, OUTSIDE = 3, 4
 
@@ -146,6 +146,7 @@ def serve(name: str, folder: Path, moments: list[str], generator: random.Random)
 
 
 def main() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells have background jobs ignore it
     folder, generator = Path(sys.argv[1]), random.Random(int(sys.argv[2]))
     torch.set_num_threads(1)
     loop.WATCH_EVERY = 1

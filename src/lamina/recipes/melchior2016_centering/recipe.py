@@ -22,7 +22,7 @@ from lamina.recipes.context import Context
 from lamina.recipes.record import Images, Lines, Measured, Outcome
 from lamina.storage import load as load_model
 from lamina.storage import save
-from lamina.training import PersistentContrastiveDivergence, fit
+from lamina.training import PersistentContrastiveDivergence, Schedule, fit
 
 NAME = "melchior2016_centering"
 TITLE = "Centred gradients: digits and their negatives"
@@ -73,7 +73,7 @@ def _learn(context: Context, digits: tuple, method: str, data: str, k: int, epoc
         PersistentContrastiveDivergence(1, n_chains=100, centred=method == "centred"),
         epochs=epochs,
         batch_size=100,
-        learning_rate=LEARNING_RATE,
+        learning_rate=Schedule(((0.0, LEARNING_RATE), (float(epochs), 0.0)), linear=True),
         random_state=context.seed + k,
         callbacks=[
             _Likelihood(machine, torch.from_numpy(X_test), curve),
@@ -130,6 +130,8 @@ def _deviations(epochs: int) -> list[str]:
         "The published values are those of PyDeep, the first author's library, for this machine and number of epochs; "
         "the paper's own tables are for other settings.",
         "Pixels are binarised at one half; offsets follow the data's means on both sides, sliding by 0.01; "
-        f"{epochs} epochs of PCD-1 with 100 chains, batches of 100, rate {LEARNING_RATE}, no momentum or decay.",
+        f"{epochs} epochs of PCD-1 with 100 chains, batches of 100, a rate that falls linearly from {LEARNING_RATE} to "
+        "0, no momentum or decay. At a constant 0.05 single epochs differ by several nats, and so did the ends: "
+        "plain -150.9 and -195.7, centred -141.5 and -143.8 on digits and negatives (two seeds).",
         "Log-likelihoods are test means.",
     ]
