@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+import lamina
 import oracles
 from deep_belief_oracle import exact, exact_bound, memory_states, random_dbn
 from lamina import Gaussian, Stack
@@ -121,6 +122,15 @@ def test_what_has_no_bound_is_refused(options, error):
 
 
 # dreams -----------------------------------------------------------------------------------------------------------
+
+
+def test_log_z_may_come_as_log_partition_gives_it():
+    dbn = random_dbn([4, 3, 3])
+    z = lamina.log_partition(dbn.top, "exact")
+    options = {"n_samples": 5, "random_state": 0}
+    one, other = (deep_belief_bound(dbn, all_rows(dbn), log_z, **options) for log_z in (z, z.log_z))
+    assert torch.equal(one.rows, other.rows)
+    assert one.log_z == z.log_z
 
 
 def frequencies(rows: torch.Tensor) -> np.ndarray:

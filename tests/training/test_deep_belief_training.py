@@ -96,6 +96,13 @@ def test_a_transposed_start_gives_the_machine_below_and_learning_raises_the_boun
     assert bounds[0] + 0.01 < bounds[1] < truths[1]
 
 
+def test_a_transposed_start_asks_for_equal_families():
+    """Gaussian visible units turned upside down are no binary hidden ones: the bound would start elsewhere."""
+    dbn = DBN([Gaussian(4), 3, 5])
+    with pytest.raises(SettingError, match="visible units are Gaussian; expected"):
+        start_memory(dbn, torch.rand(6, 3), None, "transposed", Random(0))
+
+
 def cd_below_pcd(k: int) -> SamplingRule:
     return PersistentContrastiveDivergence(2, n_chains=56) if k else ContrastiveDivergence(1)
 

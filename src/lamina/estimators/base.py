@@ -142,25 +142,26 @@ class Scaling:
 # rules ------------------------------------------------------------------------------------------------------------
 
 
-class CheckedCD(ContrastiveDivergence):
-    """CD on rows that the estimator has checked as a whole: the loop's own look at the first rows is left out.
+class CheckedByEstimator:
+    """Put before a rule: the estimator has checked the rows as a whole, so the loop's own look at some is left out.
 
-    The first rows of a sorted data set need not be standardised though the whole is.
+    Some rows of a data set need not be standardised though the whole is.
     """
 
     def check(self, model: Any, values: tuple[Tensor, ...]) -> None:
         """Done in `fit`."""
 
 
-class ContinuedPCD(PersistentContrastiveDivergence):
+class CheckedCD(CheckedByEstimator, ContrastiveDivergence):
+    """CD on rows that the estimator has checked."""
+
+
+class ContinuedPCD(CheckedByEstimator, PersistentContrastiveDivergence):
     """PCD whose chains begin at given hidden states ``h`` (n_chains, n_hidden): one partial fit after another."""
 
     def __init__(self, h: Tensor, k: int = 1) -> None:
         super().__init__(k=k, n_chains=len(h))
         self.h = h
-
-    def check(self, model: Any, values: tuple[Tensor, ...]) -> None:
-        """Done in `fit`."""
 
     @torch.no_grad()
     def start(self, model: Any, setting: Any) -> None:

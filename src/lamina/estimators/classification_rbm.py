@@ -17,6 +17,7 @@ from lamina.core.errors import LabelError
 from lamina.core.labels import encode_labels
 from lamina.core.random import Random, as_random
 from lamina.estimators.base import (
+    CheckedByEstimator,
     Scaling,
     at_least_steps,
     checked_rows,
@@ -34,11 +35,8 @@ from lamina.units import Bernoulli, Gaussian
 EPOCHS, STEPS = 20, 1000
 
 
-class _CheckedRule(HybridClassification):
+class _CheckedRule(CheckedByEstimator, HybridClassification):
     """The rule on rows that the estimator has checked as a whole."""
-
-    def check(self, model: Any, values: tuple[Tensor, ...]) -> None:
-        """Done in `fit`."""
 
 
 class ClassificationRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin, BaseEstimator):

@@ -17,6 +17,7 @@ from lamina.core.errors import DataError, SettingError
 from lamina.core.random import as_random
 from lamina.estimators.base import (
     FLOATS,
+    CheckedByEstimator,
     Scaling,
     at_least_steps,
     checked_rows,
@@ -281,8 +282,5 @@ class ConvolutionalRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         return tags
 
 
-class _CheckedDivergence(ConvolutionalDivergence):
+class _CheckedDivergence(CheckedByEstimator, ConvolutionalDivergence):
     """The rule on maps that the estimator has checked and scaled as a whole."""
-
-    def check(self, model: Any, values: tuple[Tensor, ...]) -> None:
-        """Done in `fit`."""

@@ -16,6 +16,7 @@ from torch import Tensor
 from lamina.core.checks import check_device
 from lamina.core.random import as_random
 from lamina.estimators.base import (
+    CheckedByEstimator,
     CheckedCD,
     Scaling,
     at_least_steps,
@@ -36,11 +37,8 @@ from lamina.units import Bernoulli, Gaussian
 EPOCHS, PRETRAIN_EPOCHS, STEPS = 20, 10, 200
 
 
-class CheckedMeanFieldPCD(MeanFieldPCD):
+class CheckedMeanFieldPCD(CheckedByEstimator, MeanFieldPCD):
     """The rule on rows that the estimator has checked as a whole: the loop's own look at the first rows is left out."""
-
-    def check(self, model: Any, values: tuple[Tensor, ...]) -> None:
-        """Done in `fit`."""
 
 
 class DBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
