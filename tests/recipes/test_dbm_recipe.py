@@ -7,6 +7,7 @@ import pytest
 from small_digits import small_mnist
 
 from lamina.inference import deep_boltzmann_bound
+from lamina.recipes import digits
 from lamina.recipes.context import Context
 from lamina.recipes.salakhutdinov2009_dbm import recipe
 from lamina.storage import load
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:log Z may be far off")  # 12 tem
 
 @pytest.fixture
 def small(monkeypatch):
-    monkeypatch.setattr(recipe, "load", lambda name: small_mnist())
+    monkeypatch.setattr(digits, "load", lambda name: small_mnist())
     monkeypatch.setattr(recipe, "QUICK_SIZES", (784, 12, 8))
     monkeypatch.setattr(recipe, "QUICK_TEMPERATURES", 12)
     monkeypatch.setattr(recipe, "QUICK_STEPS", 10)

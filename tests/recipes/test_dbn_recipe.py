@@ -7,6 +7,7 @@ import pytest
 import torch
 from small_digits import small_mnist
 
+from lamina.recipes import digits
 from lamina.recipes.context import Context
 from lamina.recipes.hinton2006_dbn import recipe
 from lamina.storage import load
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:log Z may be far off")  # few te
 
 @pytest.fixture
 def small(monkeypatch):
-    monkeypatch.setattr(recipe, "load", lambda name: small_mnist(360, 60))
+    monkeypatch.setattr(digits, "load", lambda name: small_mnist(360, 60))
     monkeypatch.setattr(recipe, "QUICK_SIDES", (784, 30, 20, 40))
     monkeypatch.setattr(recipe, "QUICK_GREEDY_EPOCHS", (2, 2, 2))
     monkeypatch.setattr(recipe, "QUICK_STAGES", ((1, 2), (2, 1)))

@@ -8,6 +8,7 @@ import torch
 from small_digits import small_mnist
 
 from lamina.inference import exact_log_partition
+from lamina.recipes import digits as shared
 from lamina.recipes.context import Context
 from lamina.recipes.melchior2016_centering import recipe as centring
 from lamina.recipes.salakhutdinov2008_ais import recipe as annealing
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:log Z may be far off")  # 12 tem
 
 @pytest.fixture
 def digits(monkeypatch):
-    for module in (centring, annealing):
+    for module in (centring, shared):
         monkeypatch.setattr(module, "load", lambda name: small_mnist())
 
 

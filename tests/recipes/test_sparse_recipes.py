@@ -8,6 +8,7 @@ import torch
 from small_digits import small_mnist
 
 from lamina.core.random import Random
+from lamina.recipes import digits
 from lamina.recipes.context import Context
 from lamina.recipes.lee2008_sparse_rbm import natural_patches
 from lamina.recipes.lee2008_sparse_rbm import recipe as edges
@@ -97,7 +98,7 @@ def test_measures_of_sparseness():
 
 
 def test_groups_quick_version(monkeypatch, tmp_path):
-    monkeypatch.setattr(groups, "load", lambda name: small_mnist())
+    monkeypatch.setattr(digits, "load", lambda name: small_mnist())
     monkeypatch.setattr(groups, "N_HIDDEN", 40)
     monkeypatch.setattr(groups, "COST", 1.0)
     context = Context(tmp_path, quick=True, seed=4)
@@ -107,7 +108,7 @@ def test_groups_quick_version(monkeypatch, tmp_path):
     assert len(rows) == 6
     assert rows["Hoyer sparseness, sparse group"].ours > rows["Hoyer sparseness, plain"].ours
     rbm = load(context.stage("plain 4"))
-    X = torch.from_numpy(groups.grey(small_mnist().X_test))
+    X = torch.from_numpy(small_mnist().X_test / np.float32(255))
     expected = groups.hoyer(rbm.mean_h_from_v(X).detach().numpy()).mean()
     assert rows["Hoyer sparseness, plain"].ours == pytest.approx(float(expected), rel=1e-5)
     again = groups.run(Context(tmp_path, quick=True, seed=4))

@@ -20,16 +20,11 @@ import torch
 from torch import Tensor, nn
 
 from lamina.core.checks import check_number
-from lamina.core.errors import DataError, SettingError, nearest_names
+from lamina.core.errors import DataError, SettingError
 from lamina.core.random import Random, as_random
+from lamina.models.activations import ACTIVATIONS, check_activation
 
 TRACKING = 0.05  # share of the batch in the running averages at each step
-ACTIVATIONS = {
-    "sigmoid": torch.sigmoid,
-    "tanh": torch.tanh,
-    "relu": torch.relu,
-    "identity": lambda x: x,
-}
 
 
 class MLP(nn.Module):
@@ -53,8 +48,7 @@ class MLP(nn.Module):
         random_state: int | Random | None = 0,
     ) -> None:
         super().__init__()
-        if activation not in ACTIVATIONS:
-            raise SettingError(f"activation is {activation!r}; {nearest_names(activation, list(ACTIVATIONS))}")
+        check_activation(activation)
         if len(sizes) < 2:
             raise SettingError(f"sizes are {tuple(sizes)}; expected at least (n_in, n_out)")
         for name, value in (("dropout", dropout), ("input_dropout", input_dropout)):

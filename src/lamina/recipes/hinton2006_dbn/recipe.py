@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 
 from lamina.core.random import Random
-from lamina.data import load
 from lamina.inference import Dream, deep_belief_bound, dream, log_partition
 from lamina.models.energy import DBN
 from lamina.recipes.context import Context
+from lamina.recipes.digits import mnist
 from lamina.recipes.hinton2006_dbn.hybrid_memory import teach_memory
 from lamina.recipes.record import Images, Lines, Measured, Outcome
 from lamina.training import ContrastiveDivergence, Schedule, UpDown, fit, pretrain_dbn
@@ -69,22 +69,14 @@ class Digits:
     about = {"shape": (1, 28, 28), "classes": [str(k) for k in range(10)]}
 
     def __init__(self, context: Context) -> None:
-        data = load("mnist")
-        assert data.y is not None  # MNIST has labels and an official test part
-        assert data.X_test is not None
-        assert data.y_test is not None
-        n, n_test = (8000, 2000) if context.quick else (len(data.X), len(data.X_test))
-        self.X, self.y = grey(data.X[:n]), data.y[:n]
+        parts = mnist(context, quick_rows=8000, quick_test=2000)
+        self.X, self.y = parts.full.X, parts.full.y
         self.learnt = len(self.X) - len(self.X) // 6  # 50,000 of 60,000
-        self.X_test, self.y_test = grey(data.X_test[:n_test]), data.y_test[:n_test]
+        self.X_test, self.y_test = parts.test.X, parts.test.y
 
     @property
     def validation(self) -> tuple[np.ndarray, np.ndarray]:
         return self.X[self.learnt :], self.y[self.learnt :]
-
-
-def grey(images: np.ndarray) -> np.ndarray:
-    return images.astype(np.float32) / 255
 
 
 def stages(context: Context) -> tuple[tuple[int, int], ...]:

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 
 from lamina.core.random import Random
-from lamina.data import load
 from lamina.inference import free_running
 from lamina.models.energy import ClassificationRBM
 from lamina.recipes.context import Context
+from lamina.recipes.digits import Digits, mnist
 from lamina.recipes.record import Images, Lines, Measured, Outcome
 from lamina.training import HybridClassification, falling, fit
 
@@ -62,7 +62,7 @@ FILTERS, STEPS = 20, 500  # hidden units shown, and Gibbs steps to a drawn digit
 
 
 def run(context: Context) -> Outcome:
-    digits = Digits(context)
+    digits = mnist(context, held=HELD, quick_rows=6000, quick_test=2000)
     results: list[Measured] = []
     curves: dict[str, list[float]] = {}
     machines: dict[str, ClassificationRBM] = {}
@@ -72,25 +72,6 @@ def run(context: Context) -> Outcome:
         results.append(measured(context, digits, name, machines[name], curves[name]))
     figures: list[Images | Lines] = [curve_of(curves), *filters(machines), *drawn(context, machines)]
     return Outcome(results, deviations(context), [context.seed], figures)
-
-
-class Digits:
-    """Grey values in [0, 1] and class codes: rows to learn from, rows to stop by, rows of the official test."""
-
-    def __init__(self, context: Context) -> None:
-        data = load("mnist")
-        assert data.y is not None  # MNIST has labels and a test part
-        assert data.X_test is not None
-        assert data.y_test is not None
-        n, held, n_test = (6000, 1000, 2000) if context.quick else (len(data.X), HELD, len(data.X_test))
-        X, y = grey(data.X[:n]), data.y[:n]
-        self.train = (X[: n - held], y[: n - held])
-        self.validation = (X[n - held :], y[n - held :])
-        self.test = (grey(data.X_test[:n_test]), data.y_test[:n_test])
-
-
-def grey(images: np.ndarray) -> np.ndarray:
-    return images.astype(np.float32) / 255
 
 
 def machine_of(context: Context, digits: Digits, name: str, variant: Variant) -> ClassificationRBM:
@@ -104,7 +85,7 @@ def learnt(context: Context, digits: Digits, name: str, variant: Variant) -> Cla
     """The machine of the epoch with the fewest errors on the validation rows."""
     n_hidden, epochs = (200, 8) if context.quick else (variant.n_hidden, variant.epochs)
     rate = variant.learning_rate * (3 if context.quick else 1)  # there are fewer steps
-    X, y = digits.train
+    X, y = digits.train.X, digits.train.y
     machine = ClassificationRBM(784, 10, n_hidden)
     shares = torch.from_numpy(np.bincount(y, minlength=10) / len(y))
     machine.initialise(context.seed, torch.from_numpy(X.mean(0)), shares, scale=0.02)
@@ -117,7 +98,7 @@ def learnt(context: Context, digits: Digits, name: str, variant: Variant) -> Cla
         batch_size=100,
         learning_rate=falling(rate, epochs, hold=HOLD),
         optimiser="adam",
-        validation=digits.validation,
+        validation=(digits.validation.X, digits.validation.y),
         patience=min(PATIENCE, epochs),
         random_state=Random(context.seed).child(name),
         device=context.device,
@@ -130,7 +111,7 @@ def learnt(context: Context, digits: Digits, name: str, variant: Variant) -> Cla
 
 def measured(context: Context, digits: Digits, name: str, machine: ClassificationRBM, curve: list[float]) -> Measured:
     """Share of test rows whose most probable class is wrong, beside what stopping went by."""
-    X, y = digits.test
+    X, y = digits.test.X, digits.test.y
 
     def make() -> float:
         rows = torch.from_numpy(X).to(machine.W)

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from lamina.core.random import Random
-from lamina.data import load
 from lamina.inference import infer
 from lamina.models.energy import ConvolutionalDBN, ConvolutionalRBM
 from lamina.recipes.context import Context
+from lamina.recipes.digits import mnist
 from lamina.recipes.lee2009_convolutional_dbn.few_labels import chosen, softmax_error, svm_errors
 from lamina.recipes.lee2009_convolutional_dbn.photographs import orientation, patches
 from lamina.recipes.record import Images, Lines, Measured, Outcome
@@ -67,16 +67,15 @@ class Digits:
     """Maps (n, 1, 28, 28) in [0, 1] and class codes; sizes of the labelled sets."""
 
     def __init__(self, context: Context) -> None:
-        data = load("mnist")
-        assert data.y is not None and data.X_test is not None and data.y_test is not None  # noqa: PT018 - MNIST has them
-        n, self.held, n_test = (3000, 1000, 1000) if context.quick else (60_000, N_HELD, 10_000)
-        self.X, self.y = maps(data.X[:n]), data.y[:n]
-        self.X_test, self.y_test = maps(data.X_test[:n_test]), data.y_test[:n_test]
+        parts = mnist(context, held=1000 if context.quick else N_HELD, quick_rows=3000)
+        self.held = len(parts.validation)
+        self.X, self.y = maps(parts.full.X), parts.full.y
+        self.X_test, self.y_test = maps(parts.test.X), parts.test.y
         self.sizes = (1000, 2000) if context.quick else (1000, 2000, 3000, 5000)
 
 
 def maps(rows: np.ndarray) -> Tensor:
-    return torch.from_numpy(rows.astype(np.float32) / 255).view(-1, 1, 28, 28)
+    return torch.from_numpy(rows).view(-1, 1, 28, 28)
 
 
 # learning -------------------------------------------------------------------------------------------------------------

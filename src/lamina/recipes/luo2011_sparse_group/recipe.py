@@ -18,9 +18,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from lamina.core.random import Random
-from lamina.data import load
 from lamina.models.energy import RBM
 from lamina.recipes.context import Context
+from lamina.recipes.digits import Digits, mnist
 from lamina.recipes.record import Images, Measured, Outcome
 from lamina.training import ContrastiveDivergence, SparseGroup, falling, fit
 
@@ -44,7 +44,7 @@ MEASURES = {  # name in the memory → (title, unit, higher is better)
 
 
 def run(context: Context) -> Outcome:
-    digits = Digits(context)
+    digits = mnist(context, held=HELD)
     seeds = [context.seed + k for k in range(QUICK_SEEDS if context.quick else SEEDS)]
     found: dict[str, list[dict]] = {name: [] for name in METHODS}
     machines: dict[str, RBM] = {}
@@ -58,31 +58,10 @@ def run(context: Context) -> Outcome:
     return Outcome(rows(found), deviations(context), seeds, [filters(machines), activities(machines, digits)])
 
 
-class Digits:
-    """Grey values in [0, 1] and class codes: rows to learn from, rows to choose by, rows of the official test."""
-
-    def __init__(self, context: Context) -> None:
-        data = load("mnist")
-        assert data.y is not None  # MNIST has labels and a test part
-        assert data.X_test is not None
-        assert data.y_test is not None
-        n, held, n_test = (5000, 1000, 1000) if context.quick else (len(data.X), HELD, len(data.X_test))
-        n, n_test = min(n, len(data.X)), min(n_test, len(data.X_test))
-        held = min(held, n // 4)
-        X, y = grey(data.X[:n]), data.y[:n]
-        self.train = (X[: n - held], y[: n - held])
-        self.validation = (X[n - held :], y[n - held :])
-        self.test = (grey(data.X_test[:n_test]), data.y_test[:n_test])
-
-
-def grey(images: np.ndarray) -> np.ndarray:
-    return images.astype(np.float32) / 255
-
-
 def machine(context: Context, digits: Digits, name: str, seed: int) -> RBM:
     """The machine of this method and seed, from this run's memory if it is there."""
     epochs = QUICK_EPOCHS if context.quick else EPOCHS
-    X = digits.train[0]
+    X = digits.train.X
     penalty = SparseGroup(GROUP_SIZE, COST) if METHODS[name] else None
 
     def make() -> RBM:
@@ -115,13 +94,13 @@ def features(rbm: RBM, X: np.ndarray) -> np.ndarray:
 
 def measures(context: Context, digits: Digits, rbm: RBM) -> dict[str, float]:
     """Test error in percent of the classifier chosen on validation rows; sparseness and active groups on test rows."""
-    H = {part: features(rbm, getattr(digits, part)[0]) for part in ("train", "validation", "test")}
+    H = {part: features(rbm, getattr(digits, part).X) for part in ("train", "validation", "test")}
     steps = 30 if context.quick else STEPS
-    fitted = [classifier(H["train"], digits.train[1], strength, steps) for strength in STRENGTHS]
-    errors = [wrong(model, H["validation"], digits.validation[1]) for model in fitted]
+    fitted = [classifier(H["train"], digits.train.y, strength, steps) for strength in STRENGTHS]
+    errors = [wrong(model, H["validation"], digits.validation.y) for model in fitted]
     best = int(np.argmin(errors))
     return {
-        "error": wrong(fitted[best], H["test"], digits.test[1]),
+        "error": wrong(fitted[best], H["test"], digits.test.y),
         "validation": errors[best],
         "C": STRENGTHS[best],
         "sparseness": float(hoyer(H["test"]).mean()),
@@ -177,7 +156,7 @@ def filters(machines: dict[str, RBM]) -> Images:
 def activities(machines: dict[str, RBM], digits: Digits) -> Images:
     """Mean activity of all units, a row per group, for the first digits of the test."""
     shape = (-1, N_HIDDEN // GROUP_SIZE, GROUP_SIZE)
-    pictures = [features(rbm, digits.test[0][:12]).reshape(shape) for rbm in machines.values()]
+    pictures = [features(rbm, digits.test.X[:12]).reshape(shape) for rbm in machines.values()]
     title = "Hidden activity of twelve test digits, a line per group"
     return Images(title, np.stack(pictures), tuple(machines))
 

@@ -17,10 +17,10 @@ import numpy as np
 import torch
 
 from lamina.core.random import Random
-from lamina.data import load
 from lamina.inference import deep_belief_bound, free_running, log_likelihood, log_partition, raise_log_likelihood
 from lamina.models.energy import DBN, RBM
 from lamina.recipes.context import Context
+from lamina.recipes.digits import mnist
 from lamina.recipes.record import Images, Lines, Measured, Outcome
 from lamina.training import (
     ContrastiveDivergence,
@@ -72,11 +72,8 @@ class Digits:
     """Training rows as grey values (their means), test rows drawn once from theirs."""
 
     def __init__(self, context: Context) -> None:
-        data = load("mnist")
-        assert data.X_test is not None  # MNIST has an official test part
-        n, n_test = (QUICK_ROWS, 200) if context.quick else (len(data.X), len(data.X_test))
-        self.grey = torch.from_numpy(data.X[:n].astype(np.float32) / 255)
-        test = torch.from_numpy(data.X_test[:n_test].astype(np.float32) / 255)
+        parts = mnist(context, quick_rows=QUICK_ROWS, quick_test=200)
+        self.grey, test = torch.from_numpy(parts.full.X), torch.from_numpy(parts.test.X)
         self.test = Random(BINARISATION_SEED).child("test rows").bernoulli(test)
         self.mean = self.grey.mean(0)
 

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 from lamina.core.random import Random
-from lamina.data import load
 from lamina.inference import (
     augmented_rows,
     conservative_deep_bound,
@@ -31,6 +30,7 @@ from lamina.models.convert import dbm_classifier
 from lamina.models.energy import DBM
 from lamina.models.networks import MLP
 from lamina.recipes.context import Context
+from lamina.recipes.digits import mnist
 from lamina.recipes.record import Images, Lines, Measured, Outcome
 from lamina.training import (
     History,
@@ -79,19 +79,11 @@ class Digits:
     """Training rows as grey values (their means), test rows as grey values and drawn once from them, class codes."""
 
     def __init__(self, context: Context) -> None:
-        data = load("mnist")
-        assert data.y is not None  # MNIST has labels and a test part
-        assert data.X_test is not None
-        assert data.y_test is not None
-        n, n_test = (QUICK_ROWS, 500) if context.quick else (len(data.X), len(data.X_test))
-        self.grey, self.y = grey(data.X[:n]), data.y[:n]
-        self.grey_test, self.y_test = grey(data.X_test[:n_test]), data.y_test[:n_test]
+        parts = mnist(context, quick_rows=QUICK_ROWS, quick_test=500)
+        self.grey, self.y = torch.from_numpy(parts.full.X), parts.full.y
+        self.grey_test, self.y_test = torch.from_numpy(parts.test.X), parts.test.y
         self.test = Random(BINARISATION_SEED).child("test rows").bernoulli(self.grey_test)
         self.mean = self.grey.mean(0)
-
-
-def grey(images: np.ndarray) -> Tensor:
-    return torch.from_numpy(images.astype(np.float32) / 255)
 
 
 # learning -------------------------------------------------------------------------------------------------------------
