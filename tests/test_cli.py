@@ -11,8 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
-from importlib import import_module
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +23,7 @@ import lamina
 from lamina import cli as module
 from lamina.core import errors
 from lamina.core.storage import read_json
+from lamina.training.layer_kinds import KINDS
 from small_studies import CLASSES, SMALL, archive, cli, image_folder, labelled_table, rows, unit_rows, write_table
 
 VERBS = sorted(module.VERBS)
@@ -409,11 +409,12 @@ def test_what_cannot_be_learnt_from_gets_one_line(name, capsys, raised):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
-@pytest.mark.parametrize("verb", ["learn", "predict", "encode", "sample", "bench"])
+@pytest.mark.parametrize("verb", ["learn", "compare", "predict", "encode", "sample", "bench"])
 def test_a_device_that_is_not_there(verb, finished, capsys):
     run, data = finished["images"].run, finished["images"].data
     arguments = {
         "learn": (data, "--labels", 4, "--out", "run"),
+        "compare": (data, "--labels", 4, "--out", "run"),
         "predict": (run, data),
         "encode": (run, data),
         "sample": (run,),
@@ -425,8 +426,7 @@ def test_a_device_that_is_not_there(verb, finished, capsys):
 
 
 def test_a_diverging_run(capsys, monkeypatch):
-    study = import_module("lamina.studies.learn")
-    monkeypatch.setattr(study, "default_learning_rate", lambda layer: 1e12)
+    monkeypatch.setitem(KINDS, "rbm", replace(KINDS["rbm"], learning_rate=lambda layer: 1e12))
     np.save("rows.npy", rows(80)[0])
     assert cli("learn", "rows.npy", "--hidden", "5,4", "--epochs", 30, "--quiet", "--out", "run") == 2
     line = one_line(capsys)

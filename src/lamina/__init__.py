@@ -35,12 +35,29 @@ _HOME = {
     "ModernHopfield": "lamina.models.energy",
     "BidirectionalAssociativeMemory": "lamina.models.energy",
     "HammingNetwork": "lamina.models.maps",
+    # autoencoders and sparse coding
+    "Autoencoder": "lamina.models.autoencoders",
+    "DeepAutoencoder": "lamina.models.autoencoders",
+    "ConvolutionalAutoencoder": "lamina.models.autoencoders",
+    "RecurrentAutoencoder": "lamina.models.autoencoders",
+    "BimodalAutoencoder": "lamina.models.autoencoders",
+    "MaskedAutoencoder": "lamina.models.autoencoders",
+    "VariationalAutoencoder": "lamina.models.autoencoders",
+    "SparseCoding": "lamina.models.sparse",
+    "PredictiveSparseCoding": "lamina.models.sparse",
+    "SparseEncoderDecoder": "lamina.models.sparse",
+    "ConvolutionalSparseCoding": "lamina.models.sparse",
+    "DeconvolutionalNetwork": "lamina.models.sparse",
     # learning: the loop, and what calls it for several layers
     "fit": "lamina.training",
     "pretrain": "lamina.training",
     "pretrain_dbn": "lamina.training",
     "pretrain_deep": "lamina.training",
     "pretrain_convolutional": "lamina.training",
+    "pretrain_bimodal": "lamina.training",
+    "pretrain_deconvolutional": "lamina.training",
+    "layered": "lamina.training",
+    "pretrain_kind": "lamina.training",
     "up_down": "lamina.training",
     "store": "lamina.training",
     "store_pairs": "lamina.training",
@@ -60,11 +77,32 @@ _HOME = {
     "BackPropagation": "lamina.training",
     "FullBackPropagation": "lamina.training",
     "VirtualAdversarial": "lamina.training",
+    # learning: rules of autoencoders and sparse coders; corruption of rows, penalties of codes
+    "Reconstruction": "lamina.training",
+    "FullReconstruction": "lamina.training",
+    "SwitchedReconstruction": "lamina.training",
+    "SequenceReconstruction": "lamina.training",
+    "BimodalReconstruction": "lamina.training",
+    "MaskedReconstruction": "lamina.training",
+    "Variational": "lamina.training",
+    "LagrangeDual": "lamina.training",
+    "OnlineDictionary": "lamina.training",
+    "PredictiveSparse": "lamina.training",
+    "SparseEnergy": "lamina.training",
+    "ConvolutionalDictionary": "lamina.training",
+    "Classification": "lamina.training",
+    "Masking": "lamina.training",
+    "SaltAndPepper": "lamina.training",
+    "GaussianNoise": "lamina.training",
+    "CodeL1": "lamina.training",
+    "CodeKL": "lamina.training",
+    "Contraction": "lamina.training",
     # learning: penalties, schedules, what is kept
     "SparsityTarget": "lamina.training",
     "SparseGroup": "lamina.training",
     "L1": "lamina.training",
     "MaxNorm": "lamina.training",
+    "MaxGradientNorm": "lamina.training",
     "Schedule": "lamina.training",
     "History": "lamina.training",
     "LikelihoodMonitor": "lamina.training",
@@ -74,6 +112,8 @@ _HOME = {
     "raise_log_likelihood": "lamina.inference",
     "pseudo_log_likelihood": "lamina.inference",
     "LogPartition": "lamina.inference",
+    "elbo": "lamina.inference",
+    "importance_weighted_bound": "lamina.inference",
     # inference: sampling, filling in, recall
     "gibbs": "lamina.inference",
     "parallel_tempering": "lamina.inference",
@@ -116,9 +156,11 @@ if TYPE_CHECKING:
     from lamina.inference import deep_mean_field as deep_mean_field
     from lamina.inference import deep_samples as deep_samples
     from lamina.inference import dream as dream
+    from lamina.inference import elbo as elbo
     from lamina.inference import fill_in as fill_in
     from lamina.inference import forecast as forecast
     from lamina.inference import gibbs as gibbs
+    from lamina.inference import importance_weighted_bound as importance_weighted_bound
     from lamina.inference import log_likelihood as log_likelihood
     from lamina.inference import log_partition as log_partition
     from lamina.inference import parallel_tempering as parallel_tempering
@@ -128,6 +170,13 @@ if TYPE_CHECKING:
     from lamina.models import MLP as MLP
     from lamina.models import RBM as RBM
     from lamina.models import Stack as Stack
+    from lamina.models.autoencoders import Autoencoder as Autoencoder
+    from lamina.models.autoencoders import BimodalAutoencoder as BimodalAutoencoder
+    from lamina.models.autoencoders import ConvolutionalAutoencoder as ConvolutionalAutoencoder
+    from lamina.models.autoencoders import DeepAutoencoder as DeepAutoencoder
+    from lamina.models.autoencoders import MaskedAutoencoder as MaskedAutoencoder
+    from lamina.models.autoencoders import RecurrentAutoencoder as RecurrentAutoencoder
+    from lamina.models.autoencoders import VariationalAutoencoder as VariationalAutoencoder
     from lamina.models.energy import DBM as DBM
     from lamina.models.energy import DBN as DBN
     from lamina.models.energy import BidirectionalAssociativeMemory as BidirectionalAssociativeMemory
@@ -140,35 +189,64 @@ if TYPE_CHECKING:
     from lamina.models.energy import ModernHopfield as ModernHopfield
     from lamina.models.energy import TemporalRBM as TemporalRBM
     from lamina.models.maps import HammingNetwork as HammingNetwork
+    from lamina.models.sparse import ConvolutionalSparseCoding as ConvolutionalSparseCoding
+    from lamina.models.sparse import DeconvolutionalNetwork as DeconvolutionalNetwork
+    from lamina.models.sparse import PredictiveSparseCoding as PredictiveSparseCoding
+    from lamina.models.sparse import SparseCoding as SparseCoding
+    from lamina.models.sparse import SparseEncoderDecoder as SparseEncoderDecoder
     from lamina.storage import load as load
     from lamina.storage import save as save
     from lamina.training import L1 as L1
     from lamina.training import BackPropagation as BackPropagation
+    from lamina.training import BimodalReconstruction as BimodalReconstruction
     from lamina.training import BoltzmannLearning as BoltzmannLearning
+    from lamina.training import Classification as Classification
+    from lamina.training import CodeKL as CodeKL
+    from lamina.training import CodeL1 as CodeL1
     from lamina.training import ConditionalDivergence as ConditionalDivergence
+    from lamina.training import Contraction as Contraction
     from lamina.training import ContrastiveDivergence as ContrastiveDivergence
+    from lamina.training import ConvolutionalDictionary as ConvolutionalDictionary
     from lamina.training import ConvolutionalDivergence as ConvolutionalDivergence
     from lamina.training import FastPersistentContrastiveDivergence as FastPersistentContrastiveDivergence
     from lamina.training import FullBackPropagation as FullBackPropagation
+    from lamina.training import FullReconstruction as FullReconstruction
+    from lamina.training import GaussianNoise as GaussianNoise
     from lamina.training import HebbianStorage as HebbianStorage
     from lamina.training import History as History
     from lamina.training import HybridClassification as HybridClassification
+    from lamina.training import LagrangeDual as LagrangeDual
     from lamina.training import LikelihoodMonitor as LikelihoodMonitor
+    from lamina.training import MaskedReconstruction as MaskedReconstruction
+    from lamina.training import Masking as Masking
+    from lamina.training import MaxGradientNorm as MaxGradientNorm
     from lamina.training import MaxNorm as MaxNorm
     from lamina.training import MeanFieldPCD as MeanFieldPCD
+    from lamina.training import OnlineDictionary as OnlineDictionary
     from lamina.training import ParallelTempering as ParallelTempering
     from lamina.training import PersistentContrastiveDivergence as PersistentContrastiveDivergence
+    from lamina.training import PredictiveSparse as PredictiveSparse
+    from lamina.training import Reconstruction as Reconstruction
     from lamina.training import RedrawnInput as RedrawnInput
+    from lamina.training import SaltAndPepper as SaltAndPepper
     from lamina.training import Schedule as Schedule
+    from lamina.training import SequenceReconstruction as SequenceReconstruction
+    from lamina.training import SparseEnergy as SparseEnergy
     from lamina.training import SparseGroup as SparseGroup
     from lamina.training import SparsityTarget as SparsityTarget
+    from lamina.training import SwitchedReconstruction as SwitchedReconstruction
     from lamina.training import UpDown as UpDown
+    from lamina.training import Variational as Variational
     from lamina.training import VirtualAdversarial as VirtualAdversarial
     from lamina.training import fit as fit
+    from lamina.training import layered as layered
     from lamina.training import pretrain as pretrain
+    from lamina.training import pretrain_bimodal as pretrain_bimodal
     from lamina.training import pretrain_convolutional as pretrain_convolutional
     from lamina.training import pretrain_dbn as pretrain_dbn
+    from lamina.training import pretrain_deconvolutional as pretrain_deconvolutional
     from lamina.training import pretrain_deep as pretrain_deep
+    from lamina.training import pretrain_kind as pretrain_kind
     from lamina.training import store as store
     from lamina.training import store_pairs as store_pairs
     from lamina.training import up_down as up_down

@@ -10,7 +10,16 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from lamina.core.errors import DataError, DeviceError, SettingError
-from lamina.estimators import BernoulliRBM, ClassificationRBM, DBNClassifier, DBNRegressor, GaussianRBM
+from lamina.estimators import (
+    AutoencoderClassifier,
+    BernoulliRBM,
+    ClassificationRBM,
+    ConvolutionalAutoencoder,
+    DBNClassifier,
+    DBNRegressor,
+    GaussianRBM,
+    StackedAutoencoder,
+)
 
 SMALL = [
     BernoulliRBM(n_components=4, n_iter=3, random_state=0),
@@ -18,6 +27,9 @@ SMALL = [
     ClassificationRBM(n_hidden=10, epochs=40, random_state=0),
     DBNClassifier(hidden=(10,), epochs_pretrain=10, epochs=100, random_state=0),
     DBNRegressor(hidden=(10, 10), epochs_pretrain=10, epochs=100, random_state=0),
+    ConvolutionalAutoencoder(n_maps=3, kernel=3, epochs=3, random_state=0),
+    AutoencoderClassifier(hidden=(10,), epochs_pretrain=2, epochs=50, random_state=0),
+    StackedAutoencoder(hidden=(10, 4), epochs_pretrain=3, epochs=5, random_state=0),
 ]
 IDS = [type(estimator).__name__ for estimator in SMALL]
 
@@ -88,7 +100,12 @@ class TestEach:
 
         X, y = data(estimator)
         first = short(estimator)
-        sizes = {"BernoulliRBM": "n_components", "ClassificationRBM": "n_hidden", "GaussianRBM": "n_hidden"}
+        sizes = {
+            "BernoulliRBM": "n_components",
+            "ClassificationRBM": "n_hidden",
+            "ConvolutionalAutoencoder": "n_maps",
+            "GaussianRBM": "n_hidden",
+        }
         size = sizes.get(type(estimator).__name__, "hidden")
         name = type(estimator).__name__.lower()
         pipeline = make_pipeline(first, LogisticRegression())

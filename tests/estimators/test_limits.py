@@ -1,15 +1,31 @@
 import pytest
 
 from lamina.core.errors import SettingError
-from lamina.estimators import BernoulliRBM, ClassificationRBM, DBNClassifier, DBNRegressor, GaussianRBM
+from lamina.estimators import (
+    BernoulliRBM,
+    ClassificationRBM,
+    ConvolutionalAutoencoder,
+    DBNClassifier,
+    DBNRegressor,
+    GaussianRBM,
+    SequenceAutoencoder,
+)
 from lamina.estimators.limits import LIMITS, check_settings
 
-ALL = [BernoulliRBM, ClassificationRBM, DBNClassifier, DBNRegressor, GaussianRBM]
+ALL = [
+    BernoulliRBM,
+    ClassificationRBM,
+    ConvolutionalAutoencoder,
+    DBNClassifier,
+    DBNRegressor,
+    GaussianRBM,
+    SequenceAutoencoder,
+]
 
 
 @pytest.mark.parametrize("cls", ALL)
 def test_every_parameter_has_a_limit_and_every_default_lies_within(cls):
-    elsewhere = {"random_state", "device", "unlabelled"}
+    elsewhere = {"random_state", "device", "unlabelled", "shape"}
     assert set(cls().get_params()) - elsewhere <= set(LIMITS)
     check_settings(cls())
 

@@ -6,9 +6,17 @@ import json
 import os
 import pickle
 
+import autoencoder_layer_models
+import convolutional_recurrent_models
+import deep_autoencoder_models
+import feature_classifier_models
 import numpy as np
 import pytest
+import sparse_coding_models
+import sparse_encoder_models
 import torch
+import variational_models
+import view_models
 from safetensors.numpy import load_file, save_file
 
 import lamina
@@ -53,16 +61,37 @@ def energy_models() -> dict:
     return found
 
 
+FAMILIES = (
+    autoencoder_layer_models,
+    convolutional_recurrent_models,
+    deep_autoencoder_models,
+    feature_classifier_models,
+    sparse_coding_models,
+    sparse_encoder_models,
+    variational_models,
+    view_models,
+)
+
+
+def network_models() -> dict:
+    """One small model of every class of autoencoder and sparse coder."""
+    return {f"{one.__name__}: {name}": model for one in FAMILIES for name, model in one.small_models().items()}
+
+
 def models() -> dict:
-    return energy_models() | {
-        "rbm": RBM(5, 4),
-        "rbm float64": oracles.random_binary(5, 4),
-        "gaussian": oracles.random_gaussian(3, 4, learn_sigma=False),
-        "gaussian learnt": oracles.random_gaussian(3, 4, learn_sigma=True),
-        "gaussian hidden": RBM(4, Gaussian(2, sigma=0.5)),
-        "stack": Stack([RBM(Gaussian(3), Bernoulli(4)), RBM(4, 2)]),
-        "mlp": MLP([4, 3, 2], activation="tanh", dropout=0.5, input_dropout=0.25, dtype=torch.float64),
-    }
+    return (
+        energy_models()
+        | network_models()
+        | {
+            "rbm": RBM(5, 4),
+            "rbm float64": oracles.random_binary(5, 4),
+            "gaussian": oracles.random_gaussian(3, 4, learn_sigma=False),
+            "gaussian learnt": oracles.random_gaussian(3, 4, learn_sigma=True),
+            "gaussian hidden": RBM(4, Gaussian(2, sigma=0.5)),
+            "stack": Stack([RBM(Gaussian(3), Bernoulli(4)), RBM(4, 2)]),
+            "mlp": MLP([4, 3, 2], activation="tanh", dropout=0.5, input_dropout=0.25, dtype=torch.float64),
+        }
+    )
 
 
 @pytest.mark.parametrize("name", sorted(models()))
@@ -198,7 +227,7 @@ def test_descriptions_of_no_model_of_ours_are_refused(folder, spec):
 
 def test_an_unknown_class_is_named_and_never_imported(folder):
     forge(folder, model={"class": "antigravity"})
-    with pytest.raises(ModelFileError, match=r"'antigravity'; expected one of Bernoulli, .*Stack, TemporalRBM"):
+    with pytest.raises(ModelFileError, match=r"'antigravity'; expected one of Autoencoder, .*Stack, TemporalRBM"):
         lamina.load(folder)
 
 

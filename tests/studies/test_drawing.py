@@ -10,6 +10,7 @@ from lamina.core.errors import LabelError, SettingError
 from lamina.core.random import Random
 from lamina.inference import binary_states
 from lamina.models import MLP
+from lamina.models.autoencoders import VariationalAutoencoder
 from lamina.models.energy import DBM, DBN, RBM, ClassificationRBM, ConvolutionalRBM
 from lamina.studies.drawing import Held, begin, generates
 
@@ -84,12 +85,21 @@ def convolutional_machine():
     return model, (1, 3, 3), lambda rows, y: mean_given(v, -model.free_energy(v.view(-1, 1, 3, 3)), rows)
 
 
+def variational():
+    """p(v) by the trapezoidal rule over one latent unit."""
+    model = strengthen(VariationalAutoencoder(4, 1, hidden=(3,), dtype=torch.float64))
+    h = torch.linspace(-8, 8, 401, dtype=torch.float64).view(-1, 1, 1)
+    log_p = torch.logsumexp(model.log_p_v_given_h(states(4), h) + model.log_p_h(h), 0).detach()
+    return model, (4,), lambda rows, y: mean_given(states(4), log_p, rows)
+
+
 MODELS = {
     "machine": machine,
     "class machine": class_machine,
     "deep machine": deep_machine,
     "belief network": belief_network,
     "convolutional machine": convolutional_machine,
+    "variational": variational,
 }
 FILLS = [name for name in MODELS if name != "belief network"]
 LABELLED = ["class machine", "belief network"]

@@ -19,6 +19,7 @@ from lamina.core.errors import (
     SettingError,
 )
 from lamina.core.storage import read_arrays, read_json, write_json
+from lamina.models.autoencoders import VariationalAutoencoder
 from lamina.models.energy import DBM, DBN, RBM, ClassificationRBM, ConvolutionalRBM
 from lamina.report import read_records
 from lamina.storage import load, read_description, save
@@ -29,8 +30,8 @@ from lamina.studies.sampling import draw
 from small_studies import cli, image_folder, make_quick, rows, unit_rows
 
 CLASSES = {"rbm": RBM, "classification-rbm": ClassificationRBM, "dbn": DBN, "dbm": DBM}
-CLASSES["convolutional-rbm"] = ConvolutionalRBM
-HIDDEN = {"dbn": "8,6", "dbm": "8,6"}
+CLASSES |= {"convolutional-rbm": ConvolutionalRBM, "vae": VariationalAutoencoder}
+HIDDEN = {"dbn": "8,6", "dbm": "8,6", "vae": "8,3"}
 
 
 @pytest.fixture(scope="module")
@@ -71,10 +72,11 @@ def test_a_run_holds_its_model_and_all_that_the_report_draws(runs, kind):
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert {line["epoch"] for line in lines} == {1, 2, 3}
     titles = [figure.title for figure in records.figures]
-    assert "Chains over steps" in titles
+    assert ("Chains over steps" in titles) == (kind != "vae")
+    assert ("From one row to another" in titles) == (kind == "vae")
     assert ("Classes on demand" in titles) == (kind in ("classification-rbm", "dbn"))
     assert ("Filled in" in titles) == (kind != "dbn")
-    assert ("Likelihood while learning" in titles) == (kind in ("rbm", "classification-rbm", "dbm"))
+    assert ("Likelihood while learning" in titles) == (kind in ("rbm", "classification-rbm", "dbm", "vae"))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -84,7 +86,7 @@ def test_measures_say_what_is_known_of_each_kind(runs, kind):
     likelihoods = [what for what in rows_ if "log-likelihood, test rows" in what]
     assert len(likelihoods) == (0 if kind == "convolutional-rbm" else 1)
     for what in likelihoods:
-        assert ("lower bound" in what) == (kind in ("dbn", "dbm"))
+        assert ("lower bound" in what) == (kind in ("dbn", "dbm", "vae"))
     assert 0 < rows_["squared error of a reconstruction"]["ours"] < 1
 
 
@@ -288,11 +290,11 @@ def test_models_without_classes_refuse(runs):
         predict(runs["dbm"], str(runs["dbm"].parent / "images"))
 
 
-@pytest.mark.parametrize(("kind", "width"), [("rbm", 8), ("classification-rbm", 8), ("dbn", 6)])
+@pytest.mark.parametrize(("kind", "width"), [("rbm", 8), ("classification-rbm", 8), ("dbn", 6), ("vae", 3)])
 def test_codes_of_generative_models(runs, kind, width):
     codes = encode(runs[kind], str(runs[kind].parent / "images"))
     assert codes.shape == (60, width)
-    assert ((codes >= 0) & (codes <= 1)).all()
+    assert ((codes >= 0) & (codes <= 1)).all() == (kind != "vae")  # whose codes are real
 
 
 def test_models_without_codes_refuse(runs):

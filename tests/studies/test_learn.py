@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,9 +13,9 @@ from lamina.models import MLP, Stack
 from lamina.report.records import read_records
 from lamina.storage import load
 from lamina.studies import LearnOptions, defaults, learn
+from lamina.training.layer_kinds import KINDS
 from small_studies import CLASSES, archive, rows, unit_rows, write_table
 
-study = import_module("lamina.studies.learn")
 ALL = ["lamina", "frozen features", "without pre-training", "logistic regression", "pca + svm"]
 
 
@@ -223,7 +223,7 @@ def test_groups_that_each_hold_one_class(tmp_path):
 
 def test_a_diverging_run_says_where_and_what_to_lower(tmp_path, monkeypatch):
     np.save(tmp_path / "a.npy", rows(80)[0])
-    monkeypatch.setattr(study, "default_learning_rate", lambda layer: 1e12)
+    monkeypatch.setitem(KINDS, "rbm", replace(KINDS["rbm"], learning_rate=lambda layer: 1e12))
     with pytest.raises(DivergenceError, match="layer 1") as told:
         learn(LearnOptions(str(tmp_path / "a.npy"), hidden=(5, 4), epochs=30), out=str(tmp_path / "run"))
     assert "step" in str(told.value)
@@ -269,6 +269,7 @@ def test_resuming_with_other_settings_is_refused(tmp_path):
 @pytest.mark.parametrize(
     "wrong",
     [
+        {"layer": "denoise"},
         {"protocol": "finetuned"},
         {"way": "adversary"},
         {"units": "softmax"},

@@ -40,10 +40,10 @@ def noise(seed: int, n: int = 30) -> dict[str, np.ndarray]:
 @pytest.fixture
 def learnt(tmp_path, monkeypatch):
     """A function that runs the study on a file and returns all that it learnt and chose."""
-    monkeypatch.setattr(study, "_draw", lambda prepared, labels, seed: DRAWN)
+    monkeypatch.setattr(study, "draw_rows", lambda prepared, labels, seed: DRAWN)
     fitted: list = []
-    predict = study._predict
-    monkeypatch.setattr(study, "_predict", lambda model, X: fitted.append(model) or predict(model, X))
+    predict = study.predict_rows
+    monkeypatch.setattr(study, "predict_rows", lambda model, X: fitted.append(model) or predict(model, X))
 
     def run(name: str, **arrays: np.ndarray) -> dict:
         fitted.clear()
@@ -135,8 +135,8 @@ def test_a_task_holds_the_drawn_labels_and_no_other(tmp_path):
 
 def test_the_one_drawing_function_asks_for_as_many_labels_as_were_asked_for(tmp_path, monkeypatch):
     asked = []
-    draw = study._draw
-    monkeypatch.setattr(study, "_draw", lambda p, n, seed: asked.append((n, seed)) or draw(p, n, seed))
+    draw = study.draw_rows
+    monkeypatch.setattr(study, "draw_rows", lambda p, n, seed: asked.append((n, seed)) or draw(p, n, seed))
     options = LearnOptions(str(archive(tmp_path / "a.npz")), labels=9, repeats=2, hidden=(5,), epochs=1)
     document = learn(options, out=str(tmp_path / "run"))
     assert set(asked) == {(9, 0), (9, 1)}

@@ -13,10 +13,12 @@ import torch
 from torch import Tensor, nn
 
 import lamina
+from lamina.models.autoencoders import DeepAutoencoder
 from lamina.training import (
     BackPropagation,
     ContrastiveDivergence,
     FullBackPropagation,
+    FullReconstruction,
     History,
     PersistentContrastiveDivergence,
     Schedule,
@@ -130,6 +132,14 @@ def objective(dtype: torch.dtype, epochs: int, **options: Any) -> Result:
     )
 
 
+def batch_objective(dtype: torch.dtype, epochs: int, **options: Any) -> Result:
+    """Conjugate gradients batch by batch; few searches and some decay, for each search magnifies rounding."""
+    network = DeepAutoencoder((12, 5, 3), dtype=dtype, random_state=2)
+    rule = FullReconstruction(minimiser="cg", searches=2, per_batch=True)
+    options = {"weight_decay": 0.05, **options}
+    return network, lamina.fit(network, BINARY, rule, epochs=epochs, batch_size=10, random_state=1, **options)
+
+
 def statistics(dtype: torch.dtype, epochs: int, **options: Any) -> Result:
     model = Moments(6, dtype)
     return model, lamina.fit(model, REAL, MomentsRule(), epochs=epochs, batch_size=10, random_state=1, **options)
@@ -169,6 +179,7 @@ SCENARIOS: dict[str, Callable[..., Result]] = {
     "back-propagation": back_propagation,
     "adversarial": adversarial,
     "objective": objective,
+    "batch objective": batch_objective,
     "statistics": statistics,
     "iterable": iterable,
     "greedy": greedy,

@@ -49,7 +49,7 @@ def test_two_processes_learn_what_one_does(name, both):
                 np.testing.assert_allclose(found[key], one[key], rtol=1e-9, atol=1e-9, err_msg=key)
 
 
-@pytest.mark.parametrize("name", ["cd", "back-propagation", "objective", "statistics"])
+@pytest.mark.parametrize("name", ["cd", "back-propagation", "objective", "batch objective", "statistics"])
 def test_measures_are_those_of_the_whole_data(name, both):
     """PCD's reconstruction error is estimated from each process's first rows, so it is left out."""
     one = packed(SCENARIOS[name](torch.float64, 3))

@@ -14,6 +14,7 @@ from lamina.core.errors import SettingError
 from lamina.training import (
     L1,
     ContrastiveDivergence,
+    MaxGradientNorm,
     MaxNorm,
     PersistentContrastiveDivergence,
     SparseGroup,
@@ -97,6 +98,35 @@ def test_no_units_weights_are_longer_than_the_limit():
     torch.testing.assert_close(filters.detach().flatten(1).norm(dim=1), torch.ones(2))
 
 
+def test_long_gradients_are_cut_and_short_ones_left():
+    W, b = torch.nn.Parameter(torch.zeros(1, 2)), torch.nn.Parameter(torch.zeros(1))
+    for limit, expected in ((6.5, 0.5), (13.0, 1.0), (20.0, 1.0), (float("inf"), 1.0)):  # (3, 4, 12) has length 13
+        W.grad, b.grad = torch.tensor([[3.0, -4.0]]), torch.tensor([12.0])
+        MaxGradientNorm(limit).add_gradients([W, b])
+        torch.testing.assert_close(W.grad, expected * torch.tensor([[3.0, -4.0]]))
+        torch.testing.assert_close(b.grad, expected * torch.tensor([12.0]))
+    W.grad, b.grad = torch.zeros(1, 2), torch.zeros(1)
+    MaxGradientNorm(1.0).add_gradients([W, b])
+    assert not W.grad.any()
+    assert not b.grad.any()
+
+
+def test_a_step_is_no_longer_than_the_rate_times_the_limit():
+    v = torch.from_numpy(oracles.bars())
+    moved = {}
+    for limit in (0.01, 1e9):
+        rbm = RBM(16, 8, dtype=torch.float64)
+        before = torch.cat([p.detach().flatten() for p in rbm.parameters()])
+        penalties = [L1(0.1), MaxGradientNorm(limit)]
+        lamina.fit(
+            rbm, v[:4], ContrastiveDivergence(1), epochs=1, learning_rate=0.5, penalties=penalties, random_state=0
+        )
+        moved[limit] = torch.cat([p.detach().flatten() for p in rbm.parameters()]) - before
+    assert float(moved[0.01].norm()) == pytest.approx(0.5 * 0.01)
+    assert float(moved[1e9].norm()) > 0.05
+    torch.testing.assert_close(moved[0.01] / moved[0.01].norm(), moved[1e9] / moved[1e9].norm())
+
+
 def test_sparse_groups_answer_rows_with_few_groups():
     X = oracles.bars()
     data = torch.from_numpy(X)
@@ -114,6 +144,7 @@ def test_bad_settings_are_refused():
     for wrong in (
         lambda: L1(-1.0),
         lambda: MaxNorm(0.0),
+        lambda: MaxGradientNorm(0.0),
         lambda: SparsityTarget(1.5, 1.0),
         lambda: SparsityTarget(0.1, -1.0),
         lambda: SparseGroup(0, 1.0),

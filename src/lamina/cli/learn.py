@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import sys
 from pathlib import Path
-from typing import Any
 
 from lamina.cli.printing import print_json, say
-from lamina.core.errors import FileFormatError, SettingError
+from lamina.cli.study_options import study_options
+from lamina.core.errors import SettingError
 
 
 def run(options: argparse.Namespace, command: str) -> None:
@@ -21,7 +20,7 @@ def run(options: argparse.Namespace, command: str) -> None:
     if _is_generative(options):
         _generate(options, command)
         return
-    wanted, out = _learn_options(options, LearnOptions)
+    wanted, out = study_options(options, LearnOptions, "learn")
     show = None if options.quiet else (lambda title: Progress(sys.stderr, title))
     document = learn(
         wanted, out=out, overwrite=options.overwrite, resume=bool(options.resume), listener=show, command=command
@@ -57,10 +56,11 @@ def _generate(options: argparse.Namespace, command: str) -> None:
         ("--protocol", options.protocol, "all"),
         ("--way", options.way, "auto"),
         ("--label-curve", options.label_curve, False),
+        ("--layer", options.layer, "rbm"),
     ):
         if value != default:
             raise SettingError(f"{option} is for the study of labels; expected it without --model")
-    wanted, out = _learn_options(options, GenerateOptions)
+    wanted, out = study_options(options, GenerateOptions, "learn")
     show = None if options.quiet else (lambda title: Progress(sys.stderr, title))
     document = generate(
         wanted, out=out, overwrite=options.overwrite, resume=bool(options.resume), listener=show, command=command
@@ -99,29 +99,6 @@ def _print_measured(document: dict) -> None:
         unit = row.get("unit", "")
         interval = f"  [{interval_words(row)}]" if row.get("low") is not None else ""
         print(f"{row['what']:{width}}{measure(row['ours']):>14}  {unit}{interval}".rstrip())
-
-
-def _learn_options(options: argparse.Namespace, kind: Any) -> tuple[Any, str | None]:
-    """The study's options; those of a run that is resumed by its folder come from its settings."""
-    if isinstance(options.resume, str):
-        if options.data is not None:
-            raise SettingError("--resume RUN takes all settings from the run; expected no data beside it")
-        from lamina.studies.run_folder import read_settings
-
-        settings = read_settings(Path(options.resume))
-        try:
-            hidden = None if settings["hidden"] is None else tuple(settings["hidden"])
-            return kind(**{**settings, "hidden": hidden}), options.resume
-        except (KeyError, TypeError):
-            raise FileFormatError(
-                f"{options.resume}/settings.json does not hold the options of 'lamina learn': it was altered; "
-                f"restore it"
-            ) from None
-    if options.data is None:
-        raise SettingError("no data given; expected a data set's name, a file or a folder: see 'lamina learn --help'")
-    if options.resume and not options.out:
-        raise SettingError("--resume needs to know the run; expected --resume RUN, or --out RUN beside it")
-    return kind(**{f.name: getattr(options, f.name) for f in dataclasses.fields(kind)}), options.out
 
 
 def _learn_answer(document: dict) -> dict:

@@ -52,16 +52,19 @@ def _look_at(dataset: Any) -> dict:
 
 def bench(options: argparse.Namespace, command: str) -> None:
     from lamina.studies.benchmark import bench_ais, bench_rbm
+    from lamina.studies.sparse_benchmark import bench_sparse_coding
 
-    measure = {"rbm": bench_rbm, "ais": bench_ais}[options.what]
+    measure = {"rbm": bench_rbm, "ais": bench_ais, "sparse-coding": bench_sparse_coding}[options.what]
     answer = measure(repeats=options.repeats, seed=options.seed, device=options.device)
     if options.json:
         print_json(answer)
         return
     print(f"{answer['what']} ({answer['threads']} threads, {answer['device']}, median of {answer['repeats']})")
     for batch in answer["batches"]:
-        print(f"\nbatch {batch['batch_size']}{'ms per step':>36}{'× limit':>10}")
+        left, right = answer.get("columns", ("ms per step", "× limit"))
+        title = f"batch {batch['batch_size']}" + (f", {batch['title']}" if "title" in batch else "")
+        print(f"\n{title:38}{left:>14}{right:>10}")
         for row in batch["rows"]:
-            print(f"  {row['name']:34}{row['milliseconds']:9.2f}{row['ratio']:10.2f}")
+            print(f"  {row['name']:40}{row['milliseconds']:10.2f}{row['ratio']:10.2f}")
     for note in answer["notes"]:
         print(note)

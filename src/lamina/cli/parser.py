@@ -5,14 +5,20 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from lamina.cli import apply, learn, look, reproduce
+from lamina.cli import apply, compare, learn, look, reproduce
 from lamina.cli.printing import say
 
 VERBS = {
     "learn": (
         "learn layers from all rows, then use the labels there are; baselines beside it; report.html",
         "lamina learn digits --labels 100\n  lamina learn recordings.csv --label species --labels all --groups site\n"
+        "  lamina learn digits --labels 100 --layer denoising\n"
         "  lamina learn digits --model dbm",
+    ),
+    "compare": (
+        "several kinds of layers on the same rows, labels and sizes: which suits these data? report.html",
+        "lamina compare digits --labels 100\n"
+        "  lamina compare rows.csv --label species --layers rbm,denoising,sparse-coding --repeats 5",
     ),
     "predict": (
         "classes of new rows, by a finished run",
@@ -35,6 +41,10 @@ VERBS = {
 }
 
 
+# Kinds of layer, written out so that --help needs no torch; a test holds them against `lamina.training.layer_kinds`.
+_KINDS = ("rbm", "autoencoder", "denoising", "sparse", "contractive", "sparse-coding", "predictive-sparse")
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> Any:
         say(f"lamina: {message}; see '{self.prog} --help'")
@@ -54,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
     verbs = top.add_subparsers(metavar="VERB", required=True, parser_class=_Parser)
     for name, add in (
         ("learn", _add_learn),
+        ("compare", _add_compare),
         ("predict", _add_predict),
         ("encode", _add_encode),
         ("sample", _add_sample),
@@ -84,6 +95,10 @@ def _sizes(text: str) -> tuple[int, ...]:
         raise argparse.ArgumentTypeError(f"{text!r}: expected layer sizes such as 500,500,2000") from None
 
 
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(","))
+
+
 def _labels(text: str) -> int | str:
     if text == "all":
         return text
@@ -98,7 +113,13 @@ def _add_learn(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--model",
         metavar="KIND",
-        help="learn a generative model instead: rbm, classification-rbm, dbn, dbm, convolutional-rbm",
+        help="learn a generative model instead: rbm, classification-rbm, dbn, dbm, convolutional-rbm, vae",
+    )
+    verb.add_argument(
+        "--layer",
+        default="rbm",
+        metavar="KIND",
+        help=f"kind of layers: {', '.join(_KINDS)} (default rbm)",
     )
     verb.add_argument("--labels", type=_labels, default="all", metavar="N", help="labels to draw, or 'all' (default)")
     verb.add_argument("--repeats", type=int, default=1, metavar="R", help="draws of labels, or seeds with all labels")
@@ -113,14 +134,35 @@ def _add_learn(verb: argparse.ArgumentParser) -> None:
         metavar="W",
         help="fine-tuning: adversarial, 'label spreading' or supervised; auto (default) chooses on the labels",
     )
+    _add_reading(verb)
+    verb.add_argument("--label-curve", action="store_true", help="errors for several numbers of labels too")
+    _add_run_folder(verb, "run folder (default: a new one below runs/)")
+    verb.set_defaults(run=learn.run)
+
+
+def _add_reading(verb: argparse.ArgumentParser) -> None:
+    """How to read the user's data."""
     verb.add_argument("--units", default="auto", help="visible units: auto (default), bernoulli, gaussian")
     verb.add_argument("--constant", default="refuse", help="constant columns: refuse (default) or keep")
     verb.add_argument("--label", metavar="COLUMN|FILE", help="where the labels are; blanks are unlabelled rows")
     verb.add_argument("--groups", metavar="COLUMN", help="rows of one group stay on one side of every split")
     verb.add_argument("--test", metavar="FILE|FRACTION", help="test rows (default: the official part, or 0.2)")
-    verb.add_argument("--label-curve", action="store_true", help="errors for several numbers of labels too")
+
+
+def _add_compare(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("data", nargs="?", help="a data set's name, a .npy .npz .csv .parquet file, a folder of images")
+    verb.add_argument(
+        "--layers", type=_names, metavar="KIND,KIND", help=f"kinds to compare (default all): {', '.join(_KINDS)}"
+    )
+    verb.add_argument("--labels", type=_labels, default="all", metavar="N", help="labels to draw, or 'all' (default)")
+    verb.add_argument(
+        "--repeats", type=int, default=3, metavar="R", help="draws of labels, each with layers learnt anew (default 3)"
+    )
+    verb.add_argument("--hidden", type=_sizes, metavar="200,200", help="layer sizes (default: two, by the data's size)")
+    verb.add_argument("--epochs", type=int, help="passes of pre-training per layer (default: by the data's size)")
+    _add_reading(verb)
     _add_run_folder(verb, "run folder (default: a new one below runs/)")
-    verb.set_defaults(run=learn.run)
+    verb.set_defaults(run=compare.run)
 
 
 def _add_rows(verb: argparse.ArgumentParser, what: str) -> None:
@@ -190,7 +232,10 @@ def _add_data(verb: argparse.ArgumentParser) -> None:
 
 
 def _add_bench(verb: argparse.ArgumentParser) -> None:
-    what = "rbm: one step of contrastive divergence; ais: one temperature of annealed importance sampling (784-500)"
-    verb.add_argument("what", choices=["rbm", "ais"], help=what)
+    what = (
+        "rbm: one step of contrastive divergence; ais: one temperature of annealed importance sampling (784-500); "
+        "sparse-coding: a dictionary learnt as well as scikit-learn's"
+    )
+    verb.add_argument("what", choices=["rbm", "ais", "sparse-coding"], help=what)
     verb.add_argument("--repeats", type=int, default=7, help="measurements per figure, the median counts (default 7)")
     verb.set_defaults(run=look.bench)

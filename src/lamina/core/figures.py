@@ -1,4 +1,4 @@
-"""Pictures and curves as records: studies and recipes make them, run folders keep them, the report draws them.
+"""Pictures, curves and maps as records: studies and recipes make them, run folders keep them, the report draws them.
 
 Whoever measures does not draw. A figure here holds numbers and words alone; `pack` turns figures into a JSON list and
 named arrays, `unpack` is its inverse.
@@ -70,7 +70,33 @@ class Lines:
                 )
 
 
-Figure = Images | Lines
+@dataclass(frozen=True)
+class Points:
+    """Dots in a plane, coloured by class. ``places`` (n, 2); ``labels`` (n,) whole numbers into ``names``, negative
+    where a dot has no class."""
+
+    title: str
+    places: np.ndarray
+    labels: np.ndarray
+    names: tuple[str, ...]
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        places, labels = np.asarray(self.places), np.asarray(self.labels)
+        if places.ndim != 2 or places.shape[1] != 2 or not len(places) or labels.shape != (len(places),):
+            raise DataError(
+                f"the dots {self.title!r} have shape {places.shape} and labels {labels.shape}; expected (n, 2) and (n,)"
+            )
+        if not np.isfinite(places).all():
+            raise DataError(f"the dots {self.title!r} hold NaN or infinity; expected finite places: leave those out")
+        if labels.dtype.kind not in "iu" or labels.max() >= len(self.names):
+            raise DataError(
+                f"the dots {self.title!r} have labels of type {labels.dtype} up to {labels.max()} for "
+                f"{len(self.names)} names; expected whole numbers below that"
+            )
+
+
+Figure = Images | Lines | Points
 
 
 def pack(figures: Sequence[Figure]) -> tuple[list[dict], dict[str, np.ndarray]]:
@@ -82,6 +108,10 @@ def pack(figures: Sequence[Figure]) -> tuple[list[dict], dict[str, np.ndarray]]:
         if isinstance(one, Images):
             arrays[key] = np.asarray(one.rows, np.float32)
             document |= {"array": key, "captions": list(one.captions), "signed": one.signed}
+        elif isinstance(one, Points):
+            arrays[key] = np.asarray(one.places, np.float32)
+            arrays[f"{key}-labels"] = np.asarray(one.labels, np.int64)
+            document |= {"array": key, "names": list(one.names)}
         else:
             names = {f"{key}-{k}": name for k, name in enumerate(one.series, start=1)}
             for at, name in names.items():
@@ -107,8 +137,11 @@ def _unpacked(document: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> 
     if document["kind"] == "images":
         captions = tuple(map(str, document["captions"]))
         return Images(title, arrays[document["array"]], captions, bool(document["signed"]), note)
+    if document["kind"] == "points":
+        key = str(document["array"])
+        return Points(title, arrays[key], arrays[f"{key}-labels"], tuple(map(str, document["names"])), note)
     if document["kind"] != "lines":
-        raise DataError(f"a figure is of kind {document['kind']!r}; expected images or lines")
+        raise DataError(f"a figure is of kind {document['kind']!r}; expected images, lines or points")
     series = {str(one["name"]): tuple(arrays[one["array"]]) for one in document["series"]}
     axes = {"log_x": bool(document["log_x"]), "log_y": bool(document["log_y"])}
     return Lines(title, str(document["x_label"]), str(document["y_label"]), series, **axes, note=note)  # type: ignore[arg-type]

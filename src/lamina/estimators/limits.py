@@ -1,7 +1,7 @@
 """Limits of every estimator's parameters, as data: what `check_settings` holds them against.
 
 One row per parameter name, since a name means the same in all estimators; None is allowed where it is the default.
-``random_state`` and ``device`` are checked where they are used, ``unlabelled`` may be any value.
+``random_state``, ``device`` and ``shape`` are checked where they are used, ``unlabelled`` may be any value.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 
 from lamina.core.checks import check_number
 from lamina.core.errors import SettingError, nearest_names
+from lamina.models.activations import ACTIVATIONS
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,9 @@ LIMITS: dict[str, Limit] = {
     "n_filters": COUNT,
     "kernel": Limit(low=1, integer=True, per_layer=True),  # per axis
     "pooling": Limit(low=1, integer=True, per_layer=True),
+    "n_maps": Limit(low=1, integer=True, per_layer=True),
+    "code": COUNT,
+    "horizon": COUNT,
     "batch_size": COUNT,
     # how long
     "n_iter": Limit(low=0, integer=True),
@@ -63,22 +67,35 @@ LIMITS: dict[str, Limit] = {
     "sparsity_cost": Limit(low=0.0),
     "generative_weight": Limit(low=0.0),
     "unlabelled_weight": Limit(low=0.0),
+    "corruption": SHARE,
     "dropout": SHARE,
     "input_dropout": SHARE,
     "radius": Limit(low=SMALLEST),
     "entropy": Limit(low=0.0),
     "validation_fraction": Limit(low=0.0, high=0.9),
     "threshold": Limit(),
+    "reconstruction": Limit(low=0.0),
+    "max_gradient_norm": Limit(low=SMALLEST),
+    "cost": Limit(low=SMALLEST),
+    "forgetting": Limit(low=0.0),
+    "tolerance": Limit(low=0.0),
     # kinds
+    "layer": Limit(choices=("autoencoder", "contractive", "denoising", "rbm", "sparse")),
     "visible": Limit(choices=("auto", "bernoulli", "gaussian")),
     "semi_supervised": Limit(choices=("auto", "adversarial", "none")),
+    "activation": Limit(choices=tuple(ACTIVATIONS)),
+    "downsampling": Limit(choices=("max", "switches", "stride")),
     "pass_up": Limit(choices=("mean", "sample")),
     "storage": Limit(choices=("hebbian", "storkey", "pseudo-inverse")),
     "recall": Limit(choices=("asynchronous", "synchronous")),
     "features": Limit(choices=("top", "all")),
     "dtype": Limit(choices=("float32", "float64")),
+    "fine_tune": Limit(flag=True),
     "learn_sigma": Limit(flag=True),
+    "positive": Limit(flag=True),
     "standardise": Limit(flag=True),
+    "conditional": Limit(flag=True),
+    "tied": Limit(flag=True),
     "verbose": Limit(low=0, integer=True),
 }
 

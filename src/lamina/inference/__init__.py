@@ -10,6 +10,8 @@ from lamina.inference.enumeration import binary_states, exact_log_partition
 from lamina.inference.forecasting import conditional_log_likelihood, forecast, generate
 from lamina.inference.gibbs import free_running, gibbs
 from lamina.inference.hierarchical import Explanation, infer
+from lamina.inference.importance_bound import elbo, importance_weighted_bound
+from lamina.inference.latent_gibbs import latent_gibbs
 from lamina.inference.likelihood import log_likelihood
 from lamina.inference.mean_field import MeanField, mean_field, variational_free_energy
 from lamina.inference.partition import LogPartition, log_partition
@@ -17,10 +19,20 @@ from lamina.inference.pseudo_likelihood import pseudo_log_likelihood
 from lamina.inference.raise_estimator import raise_log_likelihood
 from lamina.inference.recall import Recall, recall, recall_pairs, retrieve, winner_take_all
 from lamina.inference.sequential_gibbs import sequential_gibbs
+from lamina.inference.sparse_codes import (
+    Codes,
+    alternating_directions,
+    code_objective,
+    conjugate_gradient_codes,
+    coordinate_descent,
+    feature_sign,
+    fista,
+)
 from lamina.inference.tempering import Tempered, Tempering, parallel_tempering
 
 __all__ = [
     "AnnealingPath",
+    "Codes",
     "DeepMeanField",
     "Dream",
     "Explanation",
@@ -30,24 +42,33 @@ __all__ = [
     "Recall",
     "Tempered",
     "Tempering",
+    "alternating_directions",
     "annealing_path",
     "augmented_rows",
     "binary_states",
+    "code_objective",
     "conditional_log_likelihood",
+    "conjugate_gradient_codes",
     "conservative_deep_bound",
+    "coordinate_descent",
     "deep_belief_bound",
     "deep_boltzmann_bound",
     "deep_gibbs",
     "deep_mean_field",
     "deep_samples",
     "dream",
+    "elbo",
     "exact_log_partition",
+    "feature_sign",
     "fill_in",
+    "fista",
     "forecast",
     "free_running",
     "generate",
     "gibbs",
+    "importance_weighted_bound",
     "infer",
+    "latent_gibbs",
     "log_likelihood",
     "log_partition",
     "mean_field",

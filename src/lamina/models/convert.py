@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from lamina.core.errors import SettingError
 from lamina.core.random import Random
+from lamina.models.autoencoders import Autoencoder, DeepAutoencoder
 from lamina.models.energy import DBM, DBN, RBM
 from lamina.models.networks import MLP
 from lamina.models.stack import Stack
@@ -31,7 +33,8 @@ def classifier(
 ) -> MLP:
     """A network whose hidden layers compute exactly ``stack.encode``, with a fresh softmax head of ``n_classes``.
 
-    A Gaussian visible side's 1/σ² is folded into the first weights. The head starts at 0, so that the first steps of
+    Layers are RBMs, `Autoencoder` layers or both, of one activation. A Gaussian visible side's 1/σ² is folded into the
+    first weights. The head starts at 0, so that the first steps of
     fine-tuning do not send random errors down into the trained layers.
     """
     activation = _common_activation(stack)
@@ -71,6 +74,73 @@ def rectified_classifier(stack: Stack, n_classes: int, *, random_state: int | Ra
         W = _input_weights(layer)
         network.W[k].copy_(W * (math.sqrt(2) / W.norm(dim=0).clamp(min=1e-12)))
     return network
+
+
+@torch.no_grad()
+def autoencoder(stack: Stack) -> DeepAutoencoder:
+    """The stack unrolled (Hinton & Salakhutdinov 2006): ``reconstruct(v)`` is ``stack.decode(stack.encode(v))``.
+
+    The way down has its own copies of the weights, so that fine-tuning may part them from the way up. Bernoulli units
+    become sigmoid ones, Gaussian units identity (1/σ² is folded into the weights that leave them), spins tanh, noisy
+    rectified units relu; autoencoder layers and stacks among the layers keep their activations. Raises `SettingError`
+    for layers of other kinds, whose means no affine map with an activation gives.
+    """
+    layers = [one for layer in stack.layers for one in _unrolled(layer)]
+    up, down = [one.up for one in layers], [one.down for one in layers]
+    first = next(stack.parameters())
+    network = DeepAutoencoder(
+        [len(layers[0].b), *(len(one.c) for one in layers)],
+        activation=up[:-1],
+        down=down[1:],
+        code=up[-1],
+        output=down[0],
+        dtype=first.dtype,
+    ).to(first.device)
+    for k, one in enumerate(layers):
+        for mine, given in ((network.W[k], one.W), (network.c[k], one.c), (network.V[k], one.V), (network.b[k], one.b)):
+            mine.copy_(given)
+    return network
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """One layer of an unrolled stack: up φ(c + v W), down ψ(b + h Vᵀ)."""
+
+    W: Tensor
+    c: Tensor
+    up: str
+    V: Tensor
+    b: Tensor
+    down: str
+
+
+def _unrolled(layer: Any) -> list[_Layer]:
+    if isinstance(layer, Stack):
+        return [one for inner in layer.layers for one in _unrolled(inner)]
+    if isinstance(layer, DeepAutoencoder):
+        ups, downs = [*layer.activation, layer.code], [layer.output, *layer.down]
+        back = layer.W if layer.tied else layer.V
+        return [_Layer(layer.W[k], layer.c[k], ups[k], back[k], layer.b[k], downs[k]) for k in range(layer.depth)]
+    if isinstance(layer, Autoencoder):
+        return [_Layer(layer.W, layer.c, layer.activation, layer.decoder, layer.b, layer.output)]
+    if not isinstance(layer, RBM):
+        raise SettingError(
+            f"a {type(layer).__name__} layer cannot be unrolled into an autoencoder; expected RBMs and autoencoders: "
+            f"stack.encode and stack.decode work with any layer"
+        )
+    V = layer.W * layer.hidden.interaction(torch.ones_like(layer.c))
+    up, down = _mean_as_activation(layer.hidden, "hidden"), _mean_as_activation(layer.visible, "visible")
+    return [_Layer(_input_weights(layer), layer.c, up, V, layer.b, down)]
+
+
+def _mean_as_activation(family: Family, side: str) -> str:
+    try:
+        return _activation_of(family)
+    except SettingError:
+        raise SettingError(
+            f"{family!r} {side} units cannot be unrolled: no elementwise activation gives their mean; expected "
+            f"Bernoulli, Gaussian, Spin or Rectified(sampler='noisy') units"
+        ) from None
 
 
 @torch.no_grad()
@@ -174,6 +244,8 @@ def _machine(visible: Any, hidden: Any, W: Tensor, b: Tensor, c: Tensor) -> RBM:
 
 def _input_weights(layer: Any) -> Tensor:
     """The weights that the hidden units put on the visible values themselves: a Gaussian side's 1/σ² is folded in."""
+    if isinstance(layer, Autoencoder):
+        return layer.W
     ones = torch.ones(layer.n_visible, dtype=layer.W.dtype, device=layer.W.device)
     return layer.visible.interaction(ones)[:, None] * layer.W
 
@@ -181,11 +253,16 @@ def _input_weights(layer: Any) -> Tensor:
 def _common_activation(stack: Stack) -> str:
     names = set()
     for layer in stack.layers:
-        if not isinstance(layer, RBM):
-            raise SettingError(f"a {type(layer).__name__} layer cannot become part of a perceptron: only RBMs can")
-        names.add(_activation_of(layer.hidden))
+        if not isinstance(layer, (Autoencoder, RBM)):
+            raise SettingError(
+                f"a {type(layer).__name__} layer cannot become part of a perceptron: only RBMs and Autoencoders can"
+            )
+        names.add(layer.activation if isinstance(layer, Autoencoder) else _activation_of(layer.hidden))
     if len(names) > 1:
-        raise SettingError(f"the layers need different activations ({', '.join(sorted(names))}): use one hidden family")
+        raise SettingError(
+            f"the layers need different activations ({', '.join(sorted(names))}): use one hidden family, or one "
+            f"activation"
+        )
     return names.pop()
 
 

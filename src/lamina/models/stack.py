@@ -101,6 +101,12 @@ class Stack(nn.Module):
 
         return classifier(self, n_classes, **options)
 
+    def autoencoder(self) -> nn.Module:
+        """The stack unrolled, to be fine-tuned as one network: see `lamina.models.convert.autoencoder`."""
+        from lamina.models.convert import autoencoder
+
+        return autoencoder(self)
+
     def dbn(self, n_classes: int = 0, **options: Any) -> nn.Module:
         """A deep belief network that starts at this stack's weights: see `lamina.models.convert.dbn`."""
         from lamina.models.convert import dbn

@@ -16,12 +16,22 @@ NAMES = (
     "hinton2006_dbn",
     "salakhutdinov2009_dbm",
     "larochelle2008_classification_rbm",
+    "olshausen1996_sparse_coding",
+    "ranzato2006_sparse_energy",
+    "lee2007_efficient_sparse_coding",
     "lee2008_sparse_rbm",
     "luo2011_sparse_group",
     "lee2009_convolutional_dbn",
     "hopfield1982_capacity",
     "taylor2006_conditional_rbm",
     "explaining_away",
+    "he2022_masked_autoencoder",
+    "ngiam2011_bimodal",
+    "vincent2010_stacked_denoising",
+    "rifai2011_contractive",
+    "denoising_vector_field",
+    "hinton2006_autoencoder",
+    "linear_autoencoder_is_pca",
 )
 
 

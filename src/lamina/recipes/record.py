@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from lamina.core.errors import DataError
-from lamina.core.figures import Images, Lines
+from lamina.core.figures import Figure, Images, Lines, Points
 
-__all__ = ["Images", "Lines", "Measured", "Outcome"]
+__all__ = ["Images", "Lines", "Measured", "Outcome", "Points"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Outcome:
     results: list[Measured]
     deviations: list[str]
     seeds: list[int]
-    figures: Sequence[Images | Lines] = ()
+    figures: Sequence[Figure] = ()
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:

@@ -1,6 +1,7 @@
 """Report: a run folder's saved records → figures and one self-contained HTML file. Needs no torch."""
 
 from lamina.report.code_map import code_map_figure
+from lamina.report.comparison import comparison_figure, comparison_sentence
 from lamina.report.confusion import confusion_figure
 from lamina.report.curves import learning_curve_figure
 from lamina.report.filters import filter_figure
@@ -13,6 +14,8 @@ from lamina.report.write import write_report
 __all__ = [
     "Records",
     "code_map_figure",
+    "comparison_figure",
+    "comparison_sentence",
     "confusion_figure",
     "filter_figure",
     "label_curve_figure",

@@ -11,10 +11,11 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from PIL import Image
 
-from lamina.core.figures import Figure, Images, Lines
+from lamina.core.figures import Figure, Images, Lines, Points
+from lamina.report.code_map import code_map_figure
 from lamina.report.elements import Swatch, element, legend, section, text
 from lamina.report.label_curve import page_colour
-from lamina.report.palette import PAPER, method_colour, method_marker
+from lamina.report.palette import PAPER, class_colour, class_marker, method_colour, method_marker
 from lamina.report.quantities import shortened
 from lamina.report.records import Records
 from lamina.report.svg import figure_style, inline_svg, new_figure, only_axes
@@ -26,23 +27,28 @@ _SIDE = 84
 _FIGURE_BYTES = 1_500_000
 #: Opacity of a value that is not known, of 255: light and dark pages show through.
 _HOLE = 48
+#: Dots that one map shows.
+_MOST_DOTS = 6000
 #: Up to this many points each is marked.
 _MOST_MARKED = 16
 
 
 def figures_section(records: Records) -> str:
-    """All figures in their order; curves that follow one another stand side by side."""
+    """All figures in their order; curves that follow one another stand side by side, and so do maps."""
     parts = []
     numbered = list(enumerate(records.figures, start=1))
     for kind, group in groupby(numbered, key=lambda pair: type(pair[1])):
         drawn = [_drawn(one, f"drawing-{number}") for number, one in group]
-        several = kind is Lines and len(drawn) > 1
+        several = kind is not Images and len(drawn) > 1
         parts.append(element("div", *drawn, class_="beside curves") if several else "".join(drawn))
     return section("figures", "Figures", *parts)
 
 
 def _drawn(one: Figure, key: str) -> str:
-    body = image_grid(one) if isinstance(one, Images) else _chart(one, key)
+    if isinstance(one, Images):
+        body = image_grid(one)
+    else:
+        body = _map(one, key) if isinstance(one, Points) else _chart(one, key)
     note = element("figcaption", text(one.note)) if one.note else ""
     return element("figure", element("h3", text(one.title)), body, note, class_="shown")
 
@@ -164,3 +170,17 @@ def _scale(axes: Axes, figure: Lines) -> None:
 
 def _plain_number(value: float, _: object) -> str:
     return f"{value:,.0f}" if 1 <= value < 1e6 else f"{value:g}"
+
+
+# maps ---------------------------------------------------------------------------------------------------------------
+
+
+def _map(figure: Points, key: str) -> str:
+    """At most `_MOST_DOTS` of the dots, evenly spread over the rows, with the names of their classes."""
+    kept = spread_over(len(figure.places), _MOST_DOTS)
+    places, labels = np.asarray(figure.places)[kept], np.asarray(figure.labels)[kept]
+    names = {int(label): figure.names[label] for label in np.unique(labels) if label >= 0}
+    words = f"{len(places)} dots" + (f", coloured by {len(names)} classes." if names else ".")
+    drawing = inline_svg(code_map_figure(places, labels, names), key, figure.title, words)
+    swatches = [Swatch(name, class_colour(label), class_marker(label)) for label, name in names.items()]
+    return drawing + (legend(swatches, "classes") if names else "")

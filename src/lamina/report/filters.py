@@ -45,6 +45,13 @@ def _of_all(shown: int, total: int) -> str:
     )
 
 
+def _what(records: Records) -> str:
+    """Sparse codes weigh atoms; other units weigh the input."""
+    if records.part("layer").get("filters") == "atoms":
+        return "the atom of one unit, what it adds to a row where it is active"
+    return "the weights from the input to one unit"
+
+
 def _images(records: Records, weights: np.ndarray) -> str:
     shape, scale = records.filter_shape, weight_scale(weights)
     chosen = spread_over(len(weights), affordable(_MOST_FILTERS, shape))
@@ -54,8 +61,7 @@ def _images(records: Records, weights: np.ndarray) -> str:
     ]
     colour = "in each colour channel " if shape[0] == 3 and len(shape) == 3 else ""
     words = (
-        f"{_of_all(len(chosen), len(weights))}: each picture holds the weights from the input to one "
-        "unit. One scale "
+        f"{_of_all(len(chosen), len(weights))}: each picture holds {_what(records)}. One scale "
         f"for all: {colour}mid-grey is zero, white +{significant(scale, 2)} or more, black "
         f"−{significant(scale, 2)} or "
         "less. Localised strokes and edges are what a well-trained layer shows; specks all over are noise."

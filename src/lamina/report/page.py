@@ -4,12 +4,15 @@ import re
 from importlib.resources import files
 
 from lamina.report.code_map import code_map_section
+from lamina.report.codes import codes_section
+from lamina.report.comparison import comparison_section, comparison_sentence
 from lamina.report.confusion import confusion_section
 from lamina.report.curves import curves_section
 from lamina.report.elements import element, paragraph, section, text
 from lamina.report.examples import data_section
 from lamina.report.figures import figures_section
 from lamina.report.filters import filters_section
+from lamina.report.interpolations import interpolations_section
 from lamina.report.label_curve import label_curve_section
 from lamina.report.measured import measured_section
 from lamina.report.quantities import count, duration, is_number
@@ -37,6 +40,7 @@ def notes_section(records: Records) -> str:
 
 #: In reading order: the answer, the data, how it was reached, what was learnt, how to do it again.
 _SECTIONS = (
+    comparison_section,
     results_section,
     measured_section,
     about_section,
@@ -47,6 +51,8 @@ _SECTIONS = (
     filters_section,
     reconstructions_section,
     samples_section,
+    interpolations_section,
+    codes_section,
     code_map_section,
     confusion_section,
     curves_section,
@@ -101,6 +107,8 @@ def _header(records: Records) -> str:
 def _summary(records: Records) -> str:
     if records.kind == "recipe":
         return recipe_sentence(records)
+    if records.kind == "comparison":
+        return comparison_sentence(records)
     return str(records.document.get("summary") or summary_sentence(records))
 
 

@@ -38,6 +38,9 @@ PART_TYPES: dict[str, type] = {
     "summary": str,
     "command": str,
     "data": dict,
+    "layer": dict,
+    "codes": list,
+    "compared": list,
     "results": list,
     "label_curve": list,
     "curves": list,
@@ -60,6 +63,8 @@ ENTRY_FIELDS: dict[str, dict[str, type]] = {
     "curves": {"epochs": list, "series": dict},
     "timing": {"stage": str},
     "choice": {"name": str},
+    "codes": {"layer": int},
+    "compared": {"layer": str},
 }
 
 #: Field of ``data`` → its JSON type, where it is there.
@@ -73,6 +78,7 @@ ARRAY_DIMENSIONS = {
     "reconstruction_input": 2,
     "reconstruction_output": 2,
     "samples": 2,
+    "interpolations": 3,
     "code_2d": 2,
     "code_labels": 1,
     "confusion": 2,
@@ -91,7 +97,7 @@ SAME_ROWS = (
 )
 
 #: Arrays whose columns are the features of the data.
-FEATURE_ARRAYS = ("examples", "reconstruction_input", "reconstruction_output", "samples", "mistakes")
+FEATURE_ARRAYS = ("examples", "reconstruction_input", "reconstruction_output", "samples", "interpolations", "mistakes")
 
 
 @dataclass(frozen=True)
@@ -110,7 +116,7 @@ class Records:
 
     @property
     def kind(self) -> str:
-        """What made the records: ``study`` (layers and a classifier), ``generative`` or ``recipe``."""
+        """What made the records: ``study`` (layers and a classifier), ``comparison``, ``generative`` or ``recipe``."""
         return self.document.get("kind", "study")
 
     def part(self, name: str) -> Any:
@@ -124,7 +130,7 @@ class Records:
             return tuple(int(size) for size in self.data["shape"])
         for name in FEATURE_ARRAYS:
             if name in self.arrays:
-                return (self.arrays[name].shape[1],)
+                return (self.arrays[name].shape[-1],)
         return (int(self.data["n_features"]),) if self.data.get("n_features") else ()
 
     @property
@@ -295,9 +301,9 @@ def _check_features(records: Records) -> None:
     path = str(records.folder / ARRAY_FILE)
     for name in (*FEATURE_ARRAYS, "filters"):
         array, shape = records.arrays.get(name), records.filter_shape if name == "filters" else records.shape
-        if array is not None and array.shape[1] != math.prod(shape):
+        if array is not None and array.shape[-1] != math.prod(shape):
             raise FileFormatError(
-                f"{path!r}: {name!r} has {array.shape[1]} columns, expected {math.prod(shape)} "
+                f"{path!r}: {name!r} has {array.shape[-1]} columns, expected {math.prod(shape)} "
                 f"for rows of shape {shape}"
             )
     confusion, classes = records.arrays.get("confusion"), records.data.get("classes")

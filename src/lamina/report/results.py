@@ -21,9 +21,9 @@ def n_draws(result: Result) -> int | None:
 
 
 def results_section(records: Records) -> str:
-    """Table and figure of all results, or nothing where there are none."""
+    """Table and figure of all results, or nothing where there are none; a comparison has its own."""
     results = records.part("results")
-    if not results:
+    if not results or records.kind == "comparison":
         return ""
     drawing = inline_svg(
         result_figure(results),

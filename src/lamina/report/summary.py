@@ -25,7 +25,7 @@ def summary_sentence(records: Records) -> str:
     own, others = measured[0], measured[1:]
     decimals = percent_decimals(result["error_mean"] for result in measured)
     error = percent(own["error_mean"], decimals)
-    opening = f"{_labels(records)} {_display_name(own)} errs on {error} % of the test rows"
+    opening = f"{_labels(records)} {_display_name(own)}{_on_layers(records)} errs on {error} % of the test rows"
     baselines = [result for result in others if is_baseline(result)]
     sentences = [opening + (_against(own, min(baselines, key=_error), decimals) if baselines else "") + "."]
     if baselines:
@@ -42,6 +42,14 @@ def _error(result: Result) -> float:
 
 def _display_name(result: Result) -> str:
     return "Lamina" if str(result["name"]).lower() == "lamina" else str(result["name"])
+
+
+def _on_layers(records: Records) -> str:
+    """The kind of layer, where it is not the usual one."""
+    layer = records.part("layer")
+    if not layer.get("title") or layer.get("kind") == "rbm":
+        return ""
+    return f" (layers: {layer['title']})"
 
 
 def _labels(records: Records) -> str:

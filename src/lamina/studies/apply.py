@@ -17,11 +17,13 @@ from lamina.data import DataSet, load, names, read
 from lamina.frontends.scaling import Scaling, check_range, scale_rows
 from lamina.metrics import error_rate
 from lamina.models import MLP, Stack
+from lamina.models.autoencoders import VariationalAutoencoder
 from lamina.models.energy import DBN, RBM, ClassificationRBM
+from lamina.models.networks import FeatureClassifier
 from lamina.storage import load as load_model
 from lamina.storage import read_description
 from lamina.studies.generate import classifier_of
-from lamina.studies.run_folder import read_scaling
+from lamina.studies.run_folder import check_keeps_model, read_scaling
 from lamina.studies.sampling import draw
 from lamina.training import encode_rows
 
@@ -46,6 +48,7 @@ def open_finished(folder: str | Path, *, device: str | None = None, part: str = 
     folder = Path(folder)
     if not (folder / "settings.json").is_file():
         raise RunFolderError(f"{folder} is no run folder (no settings.json); expected one that 'lamina learn' made")
+    check_keeps_model(folder)
     if not (folder / part / "model.json").is_file():
         raise RunFolderError(f"{folder} holds no finished model; expected a run that ended: go on with --resume")
     place = check_device(device)
@@ -109,7 +112,7 @@ def predict(folder: str | Path, data: str, *, label: str | None = None, device: 
 
 def _classifier(run: Run) -> Any:
     """Rows (n, n_features) → class probabilities (n, n_classes)."""
-    if isinstance(run.model, MLP):
+    if isinstance(run.model, (MLP, FeatureClassifier)):
         return lambda x: functional.softmax(run.model(x), 1)
     found = classifier_of(run.model)
     if found is None:
@@ -134,7 +137,7 @@ def _open_layers(folder: str | Path, device: str | None) -> Run:
     run = open_finished(folder, device=device)
     if isinstance(run.model, DBN):
         return replace(run, model=run.model.stack().to(run.device))
-    if isinstance(run.model, (RBM, ClassificationRBM)):
+    if isinstance(run.model, (RBM, ClassificationRBM, VariationalAutoencoder)):
         return replace(run, model=Stack([run.model]))
     raise SettingError(f"{folder} holds a {type(run.model).__name__}, which gives no codes here; expected layers")
 

@@ -18,6 +18,7 @@ from sklearn.svm import SVC
 from lamina.core.random import Random
 from lamina.metrics import error_rate
 from lamina.models import MLP
+from lamina.models.networks import FeatureClassifier
 from lamina.studies.task import Task, folds
 from lamina.training import falling, fine_tune
 
@@ -125,7 +126,7 @@ def epochs_for(steps: int, n_rows: int, batch_size: int) -> int:
     return max(1, round(steps / -(-n_rows // batch_size)))
 
 
-def predict_codes(network: MLP, X: Any) -> np.ndarray:
+def predict_codes(network: MLP | FeatureClassifier, X: Any) -> np.ndarray:
     """Class codes (n,) that ``network`` gives the rows ``X``, dropout off."""
     from lamina.training import encode_rows
 

@@ -9,6 +9,10 @@ BATCH = 100
 # Steps of contrastive divergence that the first, second and later layers get on large data: the reconstruction error
 # of MNIST stops falling after about this many, and upper layers settle sooner.
 PRETRAIN_STEPS = (9000, 6000, 4500)
+# Kinds of layer whose codes are searched for: a step costs tens of times more and brings a dictionary further. One
+# layer unless told otherwise: a second dictionary, of codes, costs as much again.
+SEARCHED = ("sparse-coding", "predictive-sparse")
+SEARCHED_STEPS = (1000, 750, 500)
 
 
 @dataclass(frozen=True)
@@ -24,8 +28,10 @@ class Plan:
     trial_steps: int = 400
 
 
-def choose_hidden(n_rows: int, n_features: int) -> tuple[int, ...]:
+def choose_hidden(n_rows: int, n_features: int, kind: str = "rbm") -> tuple[int, ...]:
     """Layer sizes: wide and deep for many rows, small for few (a layer never has over 4 units per row)."""
+    if kind in SEARCHED:
+        return choose_hidden(n_rows, n_features)[:1]
     if n_rows >= 20_000:
         return (500, 500, 2000)
     if n_rows >= 4000:
@@ -34,10 +40,11 @@ def choose_hidden(n_rows: int, n_features: int) -> tuple[int, ...]:
     return (width, width)
 
 
-def choose_epochs(n_rows: int, n_layers: int) -> tuple[int, ...]:
+def choose_epochs(n_rows: int, n_layers: int, kind: str = "rbm") -> tuple[int, ...]:
     """Epochs of pre-training per layer: a number of steps turned into passes over the rows, between 3 and 200."""
     steps_per_epoch = max(1, -(-n_rows // BATCH))
-    wanted = [PRETRAIN_STEPS[min(k, len(PRETRAIN_STEPS) - 1)] for k in range(n_layers)]
+    steps = SEARCHED_STEPS if kind in SEARCHED else PRETRAIN_STEPS
+    wanted = [steps[min(k, len(steps) - 1)] for k in range(n_layers)]
     few = n_rows < 20_000  # small data are learnt sooner: half the steps
     return tuple(max(3, min(200, round(w / (2 if few else 1) / steps_per_epoch))) for w in wanted)
 
@@ -65,11 +72,13 @@ def plan(
     n_labels: int,
     hidden: Sequence[int] | None = None,
     epochs: int | Sequence[int] | None = None,
+    kind: str = "rbm",
 ) -> Plan:
-    """The plan for ``n_rows`` training rows of which ``n_labels`` are labelled; given values are kept."""
-    sizes = tuple(hidden) if hidden else choose_hidden(n_rows, n_features)
+    """The plan for layers of ``kind`` on ``n_rows`` training rows, ``n_labels`` of them labelled; given values are
+    kept."""
+    sizes = tuple(hidden) if hidden else choose_hidden(n_rows, n_features, kind)
     if epochs is None:
-        passes = choose_epochs(n_rows, len(sizes))
+        passes = choose_epochs(n_rows, len(sizes), kind)
     elif isinstance(epochs, int):
         passes = (epochs,) * len(sizes)
     else:

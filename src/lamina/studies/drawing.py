@@ -19,6 +19,8 @@ from lamina.core.errors import LabelError, SettingError
 from lamina.core.random import Random
 from lamina.inference import Dream, deep_gibbs, dream
 from lamina.inference.deep_gibbs import free_state
+from lamina.inference.latent_gibbs import latent_gibbs
+from lamina.models.autoencoders import VariationalAutoencoder
 from lamina.models.energy import DBM, DBN, RBM, ClassificationRBM, ConvolutionalRBM
 
 
@@ -220,12 +222,42 @@ class MapChain(Chain):
         return self.shown.flatten(1)
 
 
+class LatentChain(Chain):
+    """A `VariationalAutoencoder`: independent draws of the code; a chain only where values are held."""
+
+    def begin(self, random: Random, start: Tensor | None) -> None:
+        self._refuse_labels()
+        model: VariationalAutoencoder = self.model
+        like = model.decoder.W[0]
+        self.known = _held_values(self.held.rows, like)
+        self.h = random.normal((self.n, model.n_hidden), like.dtype, like.device)
+        if start is not None:
+            self.v = start.to(like)
+            self.h = model.sample_h_from_v(self.v, random)
+        else:
+            self.v = model.sample_v_from_h(self.h, random)
+        self.v = _kept(self.known, self.v)
+        self.moved = start is None
+
+    def move(self, steps: int) -> None:
+        for _ in range(steps if self.known is not None else min(steps, 1)):
+            random, self.moved = self._next(), True
+            if self.known is None:
+                self.h = random.normal(self.h.shape, self.h.dtype, self.h.device)
+            else:
+                self.v, self.h = latent_gibbs(self.model, self.v, self.h, random, self.known[0])
+
+    def show(self) -> Tensor:
+        return _kept(self.known, self.model.mean_v_from_h(self.h)) if self.moved else self.v
+
+
 CHAINS: dict[type, type[Chain]] = {
     RBM: MachineChain,
     ClassificationRBM: ClassChain,
     DBM: DeepMachineChain,
     DBN: BeliefChain,
     ConvolutionalRBM: MapChain,
+    VariationalAutoencoder: LatentChain,
 }
 
 

@@ -276,6 +276,8 @@ class _Study:
         return words
 
     def _sample_words(self) -> str:
+        if self.generator.independent:
+            return "Independent draws; means of the visible units."
         begun = "rows of the data" if self.generator.from_rows else "the model's free units"
         return f"{self.generator.deepest_step:,} steps of Gibbs sampling from {begun}; means of the visible units."
 

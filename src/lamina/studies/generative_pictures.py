@@ -63,7 +63,8 @@ class Pictures:
         """The likelihood over epochs, chains over steps, classes on demand, rows filled in: what there is."""
         found: list[Figure] = []
         if self.grey:
-            found += [self._chains(), *self._classes(), *self._filled()]
+            chains = [self._between()] if self.generator.independent else [self._chains()]
+            found += [*chains, *self._classes(), *self._filled()]
         if len(trace) > 1:
             note = "A quick estimate with few temperatures: the table has the careful one."
             series = {"log-likelihood": (list(trace), list(trace.values()))}
@@ -100,6 +101,18 @@ class Pictures:
         begun = "rows of the data" if self.generator.from_rows else "nowhere (units without weights)"
         note = f"{N_COLUMNS} chains of Gibbs sampling, one per column, begun at {begun}; means of the visible units."
         return Images("Chains over steps", np.stack(rows), captions, note=note)
+
+    def _between(self) -> Images:
+        """Ways between the codes of two rows, for models whose every code is a row."""
+        X = held_out(self.prepared)
+        ends = torch.from_numpy(np.asarray(X[some_rows(len(X), 12, self.seed + 3)], np.float32)).to(self.like)
+        codes = self.model.mean_h_from_v(ends)
+        n = max(1, len(codes) // 2)
+        share = torch.linspace(0, 1, N_COLUMNS).to(codes).view(1, -1, 1)
+        between = ((1 - share) * codes[:n, None] + share * codes[-n:, None]).flatten(0, 1)
+        images = self._images(self.model.mean_v_from_h(between))
+        note = "From the code of one held-out row to that of another, in equal steps."
+        return Images("From one row to another", images.reshape(n, N_COLUMNS, *images.shape[1:]), note=note)
 
     def _classes(self) -> list[Figure]:
         n = min(self.n_classes, MOST_CLASSES)

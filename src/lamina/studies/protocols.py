@@ -10,11 +10,15 @@ fine-tuned          unsupervised layers and head are trained whole, in one of th
                     start at the layers' filters, virtual adversarial training on all rows)
 from scratch        the baseline `lamina.studies.baselines.network_without_pretraining`
 =================== =============================================================================================
+
+Layers that are no perceptron (sparse coding) cannot be trained whole: every way then starts rectified units in the
+directions of their atoms (`lamina.studies.layers.rectified`), while the frozen protocol keeps the codes themselves.
 """
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +28,10 @@ import torch
 from lamina.core.random import Random
 from lamina.metrics import error_rate
 from lamina.models import MLP
-from lamina.models.convert import classifier, rectified_classifier
+from lamina.models.convert import classifier
+from lamina.models.networks import FeatureClassifier
 from lamina.studies.baselines import epochs_for, predict_codes, trial_steps
+from lamina.studies.layers import is_perceptron, perceptron, rectified
 from lamina.studies.task import Task, folds
 from lamina.training import History, adversarial_radius, encode_rows, falling, fine_tune, train_head
 
@@ -45,26 +51,59 @@ def codes_of(task: Task) -> Any:
 # frozen -------------------------------------------------------------------------------------------------------------
 
 
-def frozen_features(task: Task) -> tuple[MLP, dict]:
+def frozen_features(task: Task) -> tuple[MLP | FeatureClassifier, dict]:
     """A softmax head on the frozen top code, its weight decay chosen by held-out error."""
+    return _on_perceptron(task) if is_perceptron(task.stack) else _on_codes(task)
+
+
+def _on_perceptron(task: Task) -> tuple[MLP, dict]:
+    def wrong(part: Task, train: np.ndarray, held_out: np.ndarray, decay: float) -> float:
+        network = _with_head(part, decay)
+        return error_rate(task.y[held_out], predict_codes(network, task.X_labelled[held_out]))
+
+    decay = _choose_decay(task, wrong)
+    return _with_head(task, decay), {"weight_decay": decay}
+
+
+def _on_codes(task: Task) -> tuple[FeatureClassifier, dict]:
+    """Codes that cost a search are computed once, for all folds and decays."""
+    codes = _encoded(task, task.X_labelled)
+
+    def wrong(part: Task, train: np.ndarray, held_out: np.ndarray, decay: float) -> float:
+        head = _head(part, codes[train], decay)
+        return error_rate(task.y[held_out], predict_codes(head, codes[held_out].cpu().numpy()))
+
+    decay = _choose_decay(task, wrong)
+    return FeatureClassifier(task.stack, _head(task, codes, decay)), {"weight_decay": decay}
+
+
+def _choose_decay(task: Task, wrong: Callable[[Task, np.ndarray, np.ndarray, float], float]) -> float:
+    """The decay with the least held-out error, ``wrong(part, train, held_out, decay)`` summed over the folds."""
     errors = [1e-12 * abs(k - 2) for k in range(len(HEAD_DECAYS))]
     for fold, (train, held_out) in enumerate(folds(task)):
         part = task.only(train, task.seed + 1 + fold)
         for k, decay in enumerate(HEAD_DECAYS):
-            network = _with_head(part, decay)
-            errors[k] += error_rate(task.y[held_out], predict_codes(network, task.X_labelled[held_out]))
-    decay = HEAD_DECAYS[int(np.argmin(errors))]
-    return _with_head(task, decay), {"weight_decay": decay}
+            errors[k] += wrong(part, train, held_out, decay)
+    return HEAD_DECAYS[int(np.argmin(errors))]
+
+
+def _encoded(task: Task, X: np.ndarray) -> torch.Tensor:
+    like = next(task.stack.parameters())
+    return encode_rows(lambda x: task.stack.encode(x.to(like)), torch.from_numpy(X), task.stack.n_hidden)
+
+
+def _head(task: Task, codes: torch.Tensor, decay: float) -> MLP:
+    """A softmax head on ``codes`` of the task's labelled rows."""
+    head = MLP((task.stack.n_hidden, task.n_classes), activation="identity")
+    with torch.no_grad():
+        head.W[0].zero_()
+    train_head(head, codes, task.y, weight_decay=decay, random_state=Random(task.seed).child("head"))
+    return head
 
 
 def _with_head(task: Task, decay: float) -> MLP:
     network = classifier(task.stack, task.n_classes)
-    codes = torch.from_numpy(task.X_labelled)
-    head = MLP((task.stack.n_hidden, task.n_classes), activation="identity")
-    with torch.no_grad():
-        inputs = encode_rows(lambda x: task.stack.encode(x.to(network.W[0])), codes, task.stack.n_hidden)
-        head.W[0].zero_()
-    train_head(head, inputs, task.y, weight_decay=decay, random_state=Random(task.seed).child("head"))
+    head = _head(task, _encoded(task, task.X_labelled), decay)
     with torch.no_grad():
         network.W[-1].copy_(head.W[0])
         network.b[-1].copy_(head.b[0])
@@ -125,7 +164,7 @@ def fine_tuned(
     }
     X, y = task.X_labelled, task.y
     if way == "adversarial":
-        network = rectified_classifier(task.stack, task.n_classes, random_state=random)
+        network = rectified(task.stack, task.n_classes, random)
         # A trial's share: as much computing as the other ways' trials take.
         steps = task.plan.adversarial_steps // ((6 if task.has_unlabelled else 3) if trial else 1)
         common["batch_size"] = task.plan.adversarial_batch
@@ -142,7 +181,7 @@ def fine_tuned(
             **common,
         )
         return network, history
-    network = classifier(task.stack, task.n_classes, random_state=random)
+    network = perceptron(task.stack, task.n_classes, random)
     network.dropout, network.input_dropout = DROPOUT["dropout"], DROPOUT["input_dropout"]
     steps = trial_steps(task) if trial else task.plan.supervised_steps
     if way == "label spreading":

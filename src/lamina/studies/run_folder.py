@@ -14,14 +14,17 @@ from lamina.core.storage import new_folder, plain, read_arrays, read_json, write
 from lamina.frontends.scaling import Scaling
 
 
-def open_run(out: str | None, name: str, settings: dict, *, overwrite: bool, resume: bool) -> Path:
+def open_run(
+    out: str | None, name: str, settings: dict, *, overwrite: bool, resume: bool, later: dict | None = None
+) -> Path:
     """The folder of a run, with ``settings.json`` in it.
 
     Without ``out`` a fresh name below ``runs/`` is found. ``resume`` goes on in a folder whose settings are the same.
+    ``later`` are options that older runs do not know, with the value that they had without saying so.
     """
     folder = Path(out) if out else _fresh(Path("runs"), name)
     if resume:
-        found = read_settings(folder)
+        found = {**(later or {}), **read_settings(folder)}
         odd = sorted(k for k in {*found, *plain(settings)} if found.get(k) != plain(settings).get(k))
         if odd:
             raise RunFolderError(
@@ -42,6 +45,15 @@ def read_settings(folder: Path) -> dict:
     if not isinstance(found, dict):
         raise FileFormatError(f"{folder / 'settings.json'} holds no settings: it was altered; restore it")
     return found
+
+
+def check_keeps_model(folder: Path) -> None:
+    """Raise `RunFolderError` for a run that ended without a model to use: a comparison."""
+    if "layers" in read_settings(folder):
+        raise RunFolderError(
+            f"{folder} is a comparison, which keeps no model; expected a run of 'lamina learn': learn the kind that "
+            f"you want with --layer"
+        )
 
 
 def _fresh(parent: Path, name: str) -> Path:

@@ -21,7 +21,8 @@ from lamina.core.storage import read_arrays
 from lamina.models import Stack
 from lamina.storage import load, read_description
 from lamina.studies.drawing import Held, begin, generates
-from lamina.studies.run_folder import read_scaling, read_settings
+from lamina.studies.layers import is_stochastic
+from lamina.studies.run_folder import check_keeps_model, read_scaling, read_settings
 
 STACK_STEPS = 25  # layers learnt by one-step contrastive divergence know the neighbourhood of the rows
 STEPS = 1000
@@ -99,6 +100,7 @@ class _Source:
 def _open(folder: Path, stage: str | None, device: str | None) -> _Source:
     if not (folder / "settings.json").is_file():
         raise RunFolderError(f"{folder} is no run folder (no settings.json); expected one that 'lamina learn' made")
+    check_keeps_model(folder)
     recipe = "recipe" in read_settings(folder)
     if stage is not None and not recipe:
         raise SettingError(f"--stage {stage!r} was given, but {folder} is no run of a recipe; expected no --stage")
@@ -136,6 +138,12 @@ def _from_stack(source: _Source, n: int, steps: int, clamp: Sequence[str], seed:
         raise SettingError(
             f"--clamp {clamp[0]!r}: layers of 'lamina learn' hold no classes or values; expected a run with --model "
             f"dbn, dbm, rbm or classification-rbm"
+        )
+    if not is_stochastic(source.model):
+        kind = read_settings(source.folder).get("layer", "deterministic")
+        raise SettingError(
+            f"{source.folder} learnt {kind} layers, which compute codes and cannot be sampled; expected a run of "
+            f"'lamina learn' with --layer rbm, or with --model: the report shows what lies between rows instead"
         )
     drawn = source.model.sample(n, steps=steps, random_state=seed, start=_examples(source, n)).cpu().numpy()
     return Drawn(source.invert(drawn), source.shape)

@@ -12,7 +12,9 @@ import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, StratifiedShuffleSplit
 
 from lamina.models import Stack
+from lamina.studies import defaults
 from lamina.studies.defaults import Plan
+from lamina.studies.preparation import Prepared
 
 FOLDS = 4
 ONE_SPLIT = 2000  # labels from which one held-out fifth says enough
@@ -57,6 +59,13 @@ class Task:
             seed,
             self.device,
         )
+
+
+def task_of(data: Prepared, rows: np.ndarray, stack: Stack, layers: Plan, seed: int, device: str | None) -> Task:
+    """The task of learning from the labels at ``rows`` alone, on layers of the sizes and passes of ``layers``."""
+    groups = None if data.dataset.groups is None else data.dataset.groups[rows]
+    plan = defaults.plan(len(data.X), data.X.shape[1], len(rows), layers.hidden, layers.pretrain_epochs)
+    return Task(data.X, rows, np.asarray(data.y)[rows], groups, data.n_classes, stack, plan, seed, device)
 
 
 def folds(task: Task) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -26,7 +26,7 @@ from lamina.training.distributed import world
 from lamina.training.history import History
 from lamina.training.loop import fit
 from lamina.training.penalties import WeightPenalty
-from lamina.training.rules import GradientRule, Setting
+from lamina.training.rules import GradientRule, Rule, Setting
 from lamina.training.schedules import Schedule
 from lamina.training.sources import IN_MEMORY, Batch, as_source
 from lamina.units import Family, Gaussian
@@ -122,13 +122,14 @@ def initialise_from(layer: Any, data: Any, random: Random) -> None:
 def pretrain(
     stack: Stack,
     data: Any,
-    rule: Callable[[int], GradientRule] | None = None,
+    rule: Callable[[int], Rule] | None = None,
     *,
     epochs: int | Sequence[int] = 10,
     batch_size: int = 100,
     learning_rate: float | Schedule | Sequence[float | Schedule] | None = None,
     momentum: float | Schedule = 0.5,
     weight_decay: float = 2e-4,
+    optimiser: str = "sgd",
     penalties: Sequence[WeightPenalty] = (),
     pass_up: str = "mean",
     validation: Any = None,
@@ -139,7 +140,8 @@ def pretrain(
 ) -> list[History]:
     """Train the layers of ``stack`` one after another on ``data`` (rows, features); one `History` per layer.
 
-    ``rule(k)`` gives the rule of layer k (from 0; CD-1 with visible means by default). ``epochs`` and
+    ``rule(k)`` gives the rule of layer k (from 0; CD-1 with visible means by default), of any of the three kinds;
+    rates, ``optimiser`` ("sgd", "nesterov", "adam") and decay matter to gradient rules alone. ``epochs`` and
     ``learning_rate`` may be given per layer; without a learning rate, layers with Gaussian visible units take 0.002
     and others 0.05. ``pass_up="sample"`` hands up samples of the hidden units, redrawn for each batch, instead of their
     means. Each layer starts with small random weights and visible biases from the mean of its own input.
@@ -157,17 +159,20 @@ def pretrain(
         for k, layer in enumerate(stack.layers):
             stream = random.child("layer", k)
             rate = _per_layer(learning_rate, k, n, "learning_rate")
-            chosen = ContrastiveDivergence(sample_visible=False) if rule is None else rule(k)
+            chosen: Rule = ContrastiveDivergence(sample_visible=False) if rule is None else rule(k)
+            if pass_up == "sample" and k > 0:
+                chosen = _redrawn(chosen, below)
             initialise_from(layer, data, stream)
             history = fit(
                 layer,
                 data,
-                RedrawnInput(chosen, below.hidden) if pass_up == "sample" and k > 0 else chosen,
+                chosen,
                 epochs=_per_layer(epochs, k, n, "epochs"),
                 batch_size=batch_size,
                 learning_rate=default_learning_rate(layer) if rate is None else rate,
                 momentum=momentum,
                 weight_decay=weight_decay,
+                optimiser=optimiser,
                 penalties=penalties,
                 validation=validation,
                 random_state=stream,
@@ -180,6 +185,17 @@ def pretrain(
                 data = _pass_up(layer, data, codes)
                 validation = None if validation is None else _pass_up(layer, validation, codes)
     return histories
+
+
+def _redrawn(rule: Rule, below: Any) -> RedrawnInput:
+    """``rule`` on samples of the hidden units ``below``; `SettingError` where they or the rule cannot have any."""
+    if not isinstance(rule, GradientRule):
+        raise SettingError(f"pass_up is 'sample', which {type(rule).__name__} cannot take; expected pass_up='mean'")
+    if not isinstance(getattr(below, "hidden", None), Family):
+        raise SettingError(
+            f"pass_up is 'sample', but a {type(below).__name__} has no units to sample; expected pass_up='mean'"
+        )
+    return RedrawnInput(rule, below.hidden)
 
 
 def _pass_up(layer: Any, data: Any, folder: str) -> Any:

@@ -8,7 +8,8 @@ what a batch teaches.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from lamina.core.errors import DataError, DivergenceError, Interrupted, SettingE
 from lamina.core.random import Random
 from lamina.training import checkpoint as files
 from lamina.training import optimisers
+from lamina.training.conjugate_gradients import MINIMISERS
 from lamina.training.distributed import World, world
 from lamina.training.history import EpochRecord, History
 from lamina.training.interrupt import Interruptible
@@ -139,6 +141,7 @@ class _Run:
         self.state = files.Progressed()
         self.best: dict[str, Tensor] = {}
         self.sums: dict[str, Tensor] = {}
+        self.latest: dict[str, float] = {}  # measures that are no sums: of the latest maximisation
         self.good: list[Tensor] = []
         self.good_step = 0
 
@@ -173,7 +176,7 @@ class _Run:
                 parameter.grad = torch.zeros_like(parameter)
             return optimisers.make(self.optimiser_name, self.learnt, self.weight_decay, self.device)
         if isinstance(self.rule, ObjectiveRule):
-            return torch.optim.LBFGS(self.learnt, lr=1.0, max_iter=20, line_search_fn="strong_wolfe")
+            return MINIMISERS[self.rule.minimiser](self.learnt, self.rule.searches)
         return None
 
     def _fingerprint(self) -> dict:
@@ -204,6 +207,7 @@ class _Run:
             files.restore_optimiser(self.optimiser, groups["optimiser"])
         self.rule.load_state(groups.get("rule", {}))
         self.best = groups.get("best", {})
+        self.latest = {name: float(value) for name, value in groups.get("latest", {}).items()}
         share = 1.0 if self.world.rank == 0 else 0.0  # the saved sums are those of all processes
         self.sums = {name: value.to(self.device) * share for name, value in groups.get("sums", {}).items()}
 
@@ -234,10 +238,10 @@ class _Run:
         if isinstance(self.rule, GradientRule):
             self._gradient_epoch(self.rule, interrupted)
         elif isinstance(self.rule, StatisticsRule):
-            self._statistics_epoch(self.rule)
+            self._statistics_epoch(self.rule, interrupted)
         else:
             assert isinstance(self.rule, ObjectiveRule)
-            self._objective_epoch(self.rule)
+            self._objective_epoch(self.rule, interrupted)
         self.state.seconds += time.perf_counter() - began
         self._finish_epoch()
 
@@ -257,45 +261,75 @@ class _Run:
                 penalty.correct(self.learnt)
             self._after_step(batch, interrupted)
 
-    def _statistics_epoch(self, rule: StatisticsRule) -> None:
-        sums = rule.zero()
+    def _statistics_epoch(self, rule: StatisticsRule, interrupted: Interruptible) -> None:
+        """Passes with ``rule.every`` may be broken off after a maximisation; others go on to their end."""
+        sums, waiting = rule.zero(), 0
         with torch.no_grad():
-            for batch in self.source.batches(self.state.epoch, 0, self.world):
+            for batch in self.source.batches(self.state.epoch, self.state.batch, self.world):
                 self._add(rule.accumulate(self.model, batch, self.state.step, self.step_random))
-                self._count(batch)
-            self.world.sum_(sums)
-            rule.maximise(self.model)
+                waiting += 1
+                if waiting != rule.every:
+                    self._count(batch)
+                    continue
+                self._maximise(rule, sums)
+                sums, waiting = rule.zero(), 0
+                self._after_step(batch, interrupted)
+            if waiting:
+                self._maximise(rule, sums)
 
-    def _objective_epoch(self, rule: ObjectiveRule) -> None:
-        """One step of an optimiser that evaluates the objective over all rows as often as it asks."""
-        optimiser = self.optimiser
-        assert isinstance(optimiser, torch.optim.LBFGS)
-        evaluated: list[Tensor] = []
+    def _maximise(self, rule: StatisticsRule, sums: list[Tensor]) -> None:
+        self.world.sum_(sums)
+        for name, value in (rule.maximise(self.model) or {}).items():
+            self.latest[name] = float(value)
 
-        def closure() -> Tensor:
-            optimiser.zero_grad(set_to_none=False)
-            total = torch.zeros((), dtype=torch.float64, device=self.device)
-            for batch in self.source.batches(self.state.epoch, 0, self.world):
-                if len(batch.rows):
-                    part = rule.objective(self.model, batch) * (batch.total / self._all_rows())
-                    part.backward()
-                    total += part.detach()
-            with torch.no_grad():
-                for parameter in self.learnt:
-                    if parameter.dim() >= 2 and self.weight_decay:
-                        share = self.weight_decay / self.world.size
-                        parameter.grad.add_(parameter, alpha=share)
-                        total += share / 2 * (parameter**2).sum()
-            self.world.sum_([total, *(p.grad for p in self.learnt if p.grad is not None)])
-            evaluated.append(total)
-            return total.to(self.dtype)
-
+    def _objective_epoch(self, rule: ObjectiveRule, interrupted: Interruptible) -> None:
+        """One minimisation over all rows, or one over each batch, by an optimiser that evaluates as it needs."""
         for parameter in self.learnt:
             parameter.grad = torch.zeros_like(parameter)
-        optimiser.step(closure)  # type: ignore[arg-type]  # a 0-d tensor, as torch allows
-        self.sums = {"objective": evaluated[-1].clone()}
-        self.state.rows_seen = 1
-        self.state.step += 1
+        if not rule.per_batch:
+            everything = lambda: self.source.batches(self.state.epoch, 0, self.world)  # noqa: E731 - gone through anew
+            self._minimise(rule, everything, self._all_rows(), 1.0 if self.world.rank == 0 else 0.0)
+            self.state.rows_seen = 1
+            self.state.step += 1
+            return
+        for batch in self.source.batches(self.state.epoch, self.state.batch, self.world):
+            self.optimiser.restart()  # type: ignore[union-attr]  # an objective's optimiser has it
+            self._minimise(rule, partial(tuple, (batch,)), batch.total, len(batch.rows))
+            self._after_step(batch, interrupted)
+
+    def _minimise(self, rule: ObjectiveRule, batches: Callable[[], Iterable[Batch]], rows: int, weight: float) -> None:
+        """One step over the ``rows`` of ``batches()``; its measures count with this process's ``weight``."""
+        evaluations = 0
+
+        def closure() -> Tensor:
+            nonlocal evaluations
+            evaluations += 1
+            for parameter in self.learnt:
+                parameter.grad.zero_()  # type: ignore[union-attr]  # made at the start of the epoch
+            total = torch.zeros((), dtype=torch.float64, device=self.device)
+            for batch in batches():
+                if len(batch.rows):
+                    part = rule.objective(self.model, batch) * (batch.total / rows)
+                    part.backward()
+                    total += part.detach()
+            self._add_decay(total)
+            self.world.sum_([total, *(p.grad for p in self.learnt if p.grad is not None)])
+            return total
+
+        value = float(self.optimiser.step(closure))  # type: ignore[union-attr, arg-type, call-arg]  # as above
+        for name, number in (("objective", value), ("evaluations", evaluations)):
+            self._add({name: torch.tensor(weight * number, dtype=torch.float64, device=self.device)})
+
+    def _add_decay(self, total: Tensor) -> None:
+        """Weight decay λ/2 ‖W‖² as a part of the objective and its gradients, this process's share of it."""
+        share = self.weight_decay / self.world.size
+        if not share:
+            return
+        with torch.no_grad():
+            for parameter in self.learnt:
+                if parameter.dim() >= 2:
+                    parameter.grad.add_(parameter, alpha=share)  # type: ignore[union-attr]
+                    total += share / 2 * (parameter**2).sum()
 
     def _all_rows(self) -> int:
         if self.source.n_rows is None:
@@ -329,9 +363,9 @@ class _Run:
         self._watch()
         names = sorted(self.sums)
         totals = [self.sums[name] for name in names]
-        if not isinstance(self.rule, ObjectiveRule):
-            self.world.sum_(totals)
+        self.world.sum_(totals)
         measures = {n: float(t) / max(1, self.state.rows_seen) for n, t in zip(names, totals, strict=True)}
+        measures |= self.latest
         if self.validation:
             few = tuple(m[: len(self.validation[0])] for m in self.monitored)
             with torch.no_grad():
@@ -389,6 +423,7 @@ class _Run:
             "optimiser": files.optimiser_tensors(self.optimiser),
             "rule": self.rule.state(),
             "sums": sums,
+            "latest": {name: torch.tensor(value, dtype=torch.float64) for name, value in self.latest.items()},
         }
         if self.world.rank == 0:
             files.write(self.folder, self.state, groups, self._fingerprint())

@@ -3,14 +3,15 @@
 =================== ============ =========================================================================
 `L1`                weights      cost · Σ |w|
 `MaxNorm`           weights      a unit's incoming weights are no longer than a limit (a projection)
+`MaxGradientNorm`   gradients    the gradient of all parameters together is no longer than a limit
 `SparsityTarget`    activity     cost · Σ_j (target − mean over rows of E[h_j | v])²
 `SparseGroup`       activity     mean over rows of Σ_groups cost · ‖E[h_group | v]‖₂ + cost₁ · Σ_j |E[h_j | v]|
 =================== ============ =========================================================================
 
 Penalties of weights are handed to `fit`, which applies them to every parameter with two or more dimensions (biases are
-spared). Penalties of activity are handed to a rule, since they need its hidden means: they give their slope with
-respect to the hidden units' fields, ∂penalty/∂f (rows, n_hidden), which the rule folds into the product that makes
-∂/∂W.
+spared; `MaxGradientNorm` sees all). Penalties of activity are handed to a rule, since they need its hidden means: they
+give their slope with respect to the hidden units' fields, ∂penalty/∂f (rows, n_hidden), which the rule folds into the
+product that makes ∂/∂W.
 """
 
 from __future__ import annotations
@@ -71,6 +72,25 @@ class MaxNorm(WeightPenalty):
             inside = 0 if weights.dim() == 2 else tuple(range(1, weights.dim()))
             norms = weights.square().sum(inside, keepdim=True).sqrt()
             weights.mul_((self.limit / norms.clamp(min=1e-12)).clamp(max=1.0))
+
+
+class MaxGradientNorm(WeightPenalty):
+    """g ← g · min(1, limit / ‖g‖₂), ‖g‖ over all parameters together, biases too (Pascanu, Mikolov, Bengio 2013).
+
+    What a recurrent network needs, whose gradient is now and then a thousand times longer than usual. Only the length
+    changes, never the direction. `fit` clips the gradient of the whole batch, after its sum over processes; of several
+    penalties those handed over before it are part of what is clipped. Weight decay, which the optimiser adds, is not.
+    """
+
+    def __init__(self, limit: float) -> None:
+        check_number("limit", limit, low=1e-12)
+        self.limit = float(limit)
+
+    @torch.no_grad()
+    def add_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        norm = torch.stack(torch._foreach_norm(gradients)).norm()
+        torch._foreach_mul_(gradients, (self.limit / norm.clamp(min=1e-30)).clamp(max=1.0))
 
 
 def _weights(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:

@@ -6,8 +6,8 @@ kind            the rule supplies                            the loop does
 `GradientRule`  ``gradients``: one batch → ``.grad``         sum over processes, penalties, an optimiser step
 `StatisticsRule` ``accumulate``: sums over a pass;           sum over processes at the end of the pass
                 ``maximise``: new parameters from the sums
-`ObjectiveRule` ``objective``: a differentiable sum over     L-BFGS, which asks for it as often as it needs
-                rows
+`ObjectiveRule` ``objective``: a differentiable sum over     L-BFGS or conjugate gradients, which ask for it as
+                rows                                         often as they need
 =============== ============================================ =======================================================
 
 A rule never loops over data, never reads a clock, and takes all its random numbers from the stream it is handed.
@@ -85,7 +85,10 @@ class GradientRule(Rule):
 
 
 class StatisticsRule(Rule):
-    """Sums over a pass, then a maximisation."""
+    """Sums over a pass, then a maximisation; or, where ``every`` says so, sums over that many batches."""
+
+    #: batches between maximisations (the last of a pass may have fewer); None is a whole pass
+    every: int | None = None
 
     @abstractmethod
     def zero(self) -> list[Tensor]:
@@ -96,12 +99,21 @@ class StatisticsRule(Rule):
         """Add this batch to the sums; measures as in `GradientRule.gradients`."""
 
     @abstractmethod
-    def maximise(self, model: nn.Module) -> None:
-        """Set the parameters from the sums."""
+    def maximise(self, model: nn.Module) -> Mapping[str, float] | None:
+        """Set the parameters from the sums. May return measures that are no sums over rows (dead units): the latest
+        count."""
 
 
 class ObjectiveRule(Rule):
-    """An objective over all rows with its gradient."""
+    """An objective with its gradient, over all rows at once or, with ``per_batch``, over the rows of one batch after
+    another, each minimised from where the one before it ended."""
+
+    #: "lbfgs" or "cg" (`lamina.training.conjugate_gradients.MINIMISERS`)
+    minimiser = "lbfgs"
+    #: line searches per minimisation: per epoch, or per batch
+    searches = 20
+    #: whether every batch is minimised by itself, from a fresh start of the minimiser
+    per_batch = False
 
     @abstractmethod
     def objective(self, model: nn.Module, batch: Batch) -> Tensor:

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.datasets import load_sample_images
 
 from lamina.core.random import Random
+from lamina.frontends import random_patches
 
 FLAT = 0.05  # patches of log intensity with a smaller deviation (sky, blur) hold camera noise alone
 OFFSET = 10.0  # grey levels added before the logarithm, which keeps dark noise small
@@ -53,10 +54,4 @@ def natural_patches(n: int, size: int, n_components: int, contrast: float, rando
 def _log_patches(n: int, size: int, random: Random) -> np.ndarray:
     """(n, size²) log intensities at random places."""
     images = [np.log(photograph.astype(np.float64).mean(2) + OFFSET) for photograph in load_sample_images().images]
-    generator = random.numpy()
-    found = np.empty((n, size * size))
-    for k in range(n):
-        image = images[k % len(images)]
-        i, j = (int(generator.integers(side - size + 1)) for side in image.shape)
-        found[k] = image[i : i + size, j : j + size].ravel()
-    return found
+    return random_patches(images, n, size, random).reshape(n, -1)

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.datasets import load_sample_images
 
 from lamina.core.random import Random
+from lamina.frontends import frequency_whitened, random_patches
 
 CUT_OFF = 0.4  # cycles per pixel: beyond it noise is all there is (Olshausen and Field 1997)
 BORDER = 10  # pixels cut off after whitening, which wraps around
@@ -17,11 +18,7 @@ def whitened(photograph: np.ndarray) -> np.ndarray:
     Natural images have amplitudes that fall as 1/frequency; the filter |f| exp(−(|f|/f₀)⁴) takes that away.
     ``photograph``: (height, width, 3) grey levels.
     """
-    grey = halved(photograph.astype(np.float64).mean(2))
-    rows, columns = np.fft.fftfreq(grey.shape[0])[:, None], np.fft.rfftfreq(grey.shape[1])[None]
-    frequency = np.hypot(rows, columns)
-    spectrum = np.fft.rfft2(grey - grey.mean()) * frequency * np.exp(-((frequency / CUT_OFF) ** 4))
-    flat = np.fft.irfft2(spectrum, s=grey.shape)[BORDER:-BORDER, BORDER:-BORDER]
+    flat = frequency_whitened(halved(photograph.astype(np.float64).mean(2)), CUT_OFF)[BORDER:-BORDER, BORDER:-BORDER]
     return flat / flat.std()
 
 
@@ -34,13 +31,7 @@ def halved(grey: np.ndarray) -> np.ndarray:
 def patches(n: int, size: int, random: Random) -> np.ndarray:
     """``n`` squares (n, 1, size, size) float32 from random places of scikit-learn's two whitened photographs."""
     images = [whitened(photograph) for photograph in load_sample_images().images]
-    generator = random.child("patches").numpy()
-    found = np.empty((n, 1, size, size), np.float32)
-    for k in range(n):
-        image = images[k % len(images)]
-        i, j = (int(generator.integers(side - size + 1)) for side in image.shape)
-        found[k, 0] = image[i : i + size, j : j + size]
-    return found
+    return random_patches(images, n, size, random.child("patches"))[:, None].astype(np.float32)
 
 
 def orientation(filters: np.ndarray) -> np.ndarray:
