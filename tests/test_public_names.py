@@ -79,5 +79,7 @@ def test_every_model_with_a_spec_is_in_the_registry():
 
 def test_the_registry_refuses_names_that_it_does_not_hold():
     for name in ("Nope", "os.system", "lamina.models.energy.rbm.RBM", "", None):
-        with pytest.raises(lamina.core.errors.ModelFileError, match=r"expected one of Autoencoder, .*Stack, TemporalRBM"):
+        with pytest.raises(
+            lamina.core.errors.ModelFileError, match=r"expected one of Autoencoder, .*Stack, TemporalRBM"
+        ):
             registry.build({"class": name})

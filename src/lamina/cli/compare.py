@@ -54,7 +54,7 @@ def _print_table(document: dict) -> None:
     data = document["data"]
     print(
         f"{data['name']}: {data['n_train']:,} rows to learn from, {data['n_labels']:,} labels, "
-        f"{data['n_test']:,} test rows; {document['repeats']} repeats"
+        f"{data['n_test']:,} test rows; repeats: {document['repeats']}"
     )
     print(
         f"{'test error, %':22}{'frozen features':>17}{'fine-tuned':>16}{'lost':>9}{'sparsity':>10}{'dead':>6}{'s':>8}"

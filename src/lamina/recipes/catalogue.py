@@ -32,6 +32,7 @@ NAMES = (
     "denoising_vector_field",
     "hinton2006_autoencoder",
     "linear_autoencoder_is_pca",
+    "kingma2014_vae",
 )
 
 

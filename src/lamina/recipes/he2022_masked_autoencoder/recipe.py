@@ -29,7 +29,7 @@ from lamina.training import Classification, MaskedReconstruction, Schedule, fit
 NAME = "he2022_masked_autoencoder"
 TITLE = "Masked autoencoder: digits learnt by guessing hidden patches"
 PAPER = "K. He, X. Chen, S. Xie and others (2022) Masked autoencoders are scalable vision learners. CVPR"
-MINUTES = 18
+MINUTES = 15
 
 NETWORK: dict[str, Any] = {"patch": 4, "width": 64, "depth": 3, "heads": 4, "hidden": 128}
 DECODER: dict[str, Any] = {"decoder_width": 32, "decoder_depth": 1, "masked": 0.75}
@@ -38,7 +38,7 @@ BATCH, RATE, WARM_UP, DECAY = 100, 1.5e-3, 1, 0.05
 N_LABELS = 1000
 DRAWS, QUICK_DRAWS = 5, 2  # of labelled rows, for the linear classifiers
 NETS, QUICK_NETS = 3, 1  # networks with random weights
-TUNINGS, QUICK_TUNINGS = 3, 1  # draws for fine-tuning
+TUNINGS, QUICK_TUNINGS = 1, 1  # draws for fine-tuning
 TUNING_EPOCHS, QUICK_TUNING_EPOCHS, TUNING_BATCH, TUNING_RATE = 25, 2, 50, 1e-3
 STRENGTHS = (0.01, 0.1, 1.0)  # C of scikit-learn: the inverse strength of the classifier's regularisation
 CHOOSING = 2000  # validation rows

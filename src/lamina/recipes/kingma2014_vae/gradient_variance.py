@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -55,22 +56,22 @@ def _variance(rule: Variational, model: Any, v: Tensor, random: Random, repeats:
     return squares / (repeats - 1)
 
 
-def figures(found: dict[str, dict]) -> list[Lines]:
-    """Over the stages of learning with ten draws, and over the number of draws at the end."""
-    stages, last = list(found), list(found)[-1]
+def figures(found: dict[str, dict], passes: dict[str, int]) -> list[Lines]:
+    """Over the passes of learning with ten draws, and over the number of draws at the end; ``passes`` by stage."""
+    last = list(found)[-1]
     note = f"Total variance of the encoder's gradient on the same {ROWS} training rows"
     most = str(DRAWS[-1])
-    by_stage = {name: (list(range(len(stages))), [found[stage][name][most] for stage in stages]) for name in ESTIMATORS}
+    done = np.cumsum([passes.get(stage, 0) for stage in found]).tolist()
+    by_passes = {name: (done, [values[name][most] for values in found.values()]) for name in ESTIMATORS}
     by_draws = {name: ([int(n) for n in values], list(values.values())) for name, values in found[last].items()}
-    named = ", ".join(f"{k} {stage}" for k, stage in enumerate(stages))
     return [
         Lines(
             "Variance of the gradient while learning",
-            "stage",
+            "pass",
             "variance",
-            by_stage,
+            by_passes,
             log_y=True,
-            note=f"{note}, {most} draws a row. Stages: {named}.",
+            note=f"{note}, {most} draws a row.",
         ),
         Lines(
             "Variance of the gradient by draws",

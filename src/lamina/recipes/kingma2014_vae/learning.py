@@ -18,8 +18,8 @@ from lamina.units import Bernoulli
 
 N_HIDDEN, HIDDEN = 50, (200, 200)
 BATCH = 200
-HELD = ((60, 3e-3), (19, 1.6e-3), (25, 1e-3))  # passes at a constant rate; the last rate then falls
-FALLING = 45  # passes on which it falls to a hundredth of itself
+HELD = ((60, 3e-3), (19, 1.6e-3), (25, 1e-3), (140, 1e-3))  # passes at a constant rate; the last rate then falls
+FALLING = 120  # passes on which it falls to a hundredth of itself
 FLAT_ROWS, FLAT_PASSES = 10_000, 10  # of the model with two latent units
 QUICK_PASSES = 3  # of every stage
 DIGIT = {"shape": (1, 28, 28)}

@@ -40,7 +40,7 @@ def measured(context: Context) -> dict[str, float]:
     """Nats per test patch: the full Gaussian, factor analysis, and both autoencoders."""
     train, test = patches(context)
     factors = FactorAnalysis(CODE, random_state=0).fit(train)
-    found = {"gaussian": gaussian(train, test), "factor analysis": float(factors.score(test))}
+    found = {"full Gaussian": gaussian(train, test), "factor analysis": float(factors.score(test))}
     for name, options in MODELS.items():
         model = context.model(f"photographs {name}", partial(learnt, context, train, name, options))
         found[name] = bound(context, model, torch.from_numpy(test))

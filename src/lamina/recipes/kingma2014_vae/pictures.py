@@ -14,7 +14,7 @@ from lamina.recipes.record import Images, Lines
 
 ROWS, COLUMNS = 6, 12
 WAYS, STEPS = 6, 11
-PLANE = 16  # codes along each side
+PLANE = 12  # codes along each side
 
 
 @torch.no_grad()

@@ -55,7 +55,7 @@ def run(context: Context) -> Outcome:
         pictures.ways(model, test),
         pictures.plane(plane),
         pictures.curves(context, [stage for stage, _, _ in stages(context.quick)]),
-        *gradient_variance.figures(scatter),
+        *gradient_variance.figures(scatter, {stage: passes for stage, passes, _ in stages(context.quick)}),
     ]
     results = [*of_digits(context, bounds), *of_gradients(scatter), *of_patches(context, patches)]
     return Outcome(results, deviations(context), [context.seed], figures)
@@ -117,14 +117,19 @@ def of_gradients(scatter: dict[str, dict]) -> list[Measured]:
 
 def of_patches(context: Context, found: dict[str, float]) -> list[Measured]:
     notes = {
-        "gaussian": "mean and covariance of the training patches",
+        "full Gaussian": "mean and covariance of the training patches",
         "factor analysis": f"{photographs.CODE} factors, maximum likelihood",
         "linear, exact": "linear autoencoder, closed form",
         "linear": "linear autoencoder, importance-weighted bound",
         "one hidden layer": "variances predicted; importance-weighted bound",
     }
     return [
-        Measured(f"log-likelihood of patches, {name}", found[name], unit="nats", note=note)
+        Measured(
+            f"log-likelihood of patches, {name}",
+            found[name],
+            unit="nats",
+            note=note,
+        )
         for name, note in notes.items()
     ]
 

@@ -38,7 +38,7 @@ PAPER = (
     "S. Rifai, P. Vincent, X. Muller, X. Glorot, Y. Bengio (2011) Contractive auto-encoders: explicit invariance "
     "during feature extraction. International Conference on Machine Learning"
 )
-MINUTES = 8
+MINUTES = 5
 
 N_HIDDEN = 500
 EPOCHS, QUICK_EPOCHS = 8, 1
@@ -205,7 +205,7 @@ def spectra(found: dict[str, dict]) -> Lines:
 def ratios(found: dict[str, dict]) -> Lines:
     series = {name: (RADII, one["ratio"]) for name, one in found.items()}
     note = "How far the code moves when a test row is moved by a step of this length in a random direction, per length."
-    return Lines("Contraction", "length of the step", "contraction ratio", series, log_x=True, log_y=True, note=note)
+    return Lines("Contraction", "length of the step", "contraction ratio", series, log_x=True, note=note)
 
 
 def filters(layers: dict[str, Stack]) -> Images:
