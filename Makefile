@@ -18,7 +18,7 @@ demo: $(STAMP)
 	$(BIN)/lamina learn digits --labels 100 --out runs/demo --overwrite
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 lint: $(STAMP)
 	$(BIN)/ruff check src tests
