@@ -29,6 +29,7 @@ from lamina.studies.drawn_labels import check_label_number, draw_rows
 from lamina.studies.environment import environment, peak_megabytes
 from lamina.studies.layers import Layers, is_perceptron, title_of
 from lamina.studies.memo import Memo, Piece
+from lamina.studies.options import check_shared
 from lamina.studies.pictures import examples
 from lamina.studies.preparation import Prepared, open_data, prepare
 from lamina.studies.recorder import Listener, Recorder
@@ -84,16 +85,8 @@ class CompareOptions:
                 raise SettingError(f"--layers holds {kind!r}; {nearest_names(str(kind), list(KINDS))}")
         if not self.kinds or len(set(self.kinds)) < len(self.kinds):
             raise SettingError(f"--layers is {','.join(self.kinds)!r}; expected kinds of layer, each of them once")
-        if self.constant not in ("refuse", "keep"):
-            raise SettingError(f"--constant is {self.constant!r}; expected refuse or keep")
         check_number("--repeats", self.repeats, low=1, integer=True)
-        check_number("--seed", self.seed, low=0, integer=True)
-        if self.labels != "all":
-            check_number("--labels", self.labels, low=1, integer=True)
-        for size in self.hidden or ():
-            check_number("--hidden", size, low=1, integer=True)
-        if self.epochs is not None:
-            check_number("--epochs", self.epochs, low=1, integer=True)
+        check_shared(self)
 
 
 def compare(

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lamina.core.checks import check_device, check_number
+from lamina.core.checks import check_device
 from lamina.core.errors import DivergenceError, SettingError, nearest_names
 from lamina.core.figures import pack
 from lamina.core.random import Random
@@ -29,6 +29,7 @@ from lamina.studies.generators import KINDS, Generator
 from lamina.studies.goodness import Effort, Goodness, Material, goodness, trace_value
 from lamina.studies.lesson import Lesson
 from lamina.studies.memo import Memo
+from lamina.studies.options import check_shared
 from lamina.studies.pictures import held_out
 from lamina.studies.preparation import Prepared, open_data, prepare
 from lamina.studies.recorder import Listener, Recorder
@@ -62,15 +63,7 @@ class GenerateOptions:
         """Raise `SettingError` for values outside their limits."""
         if self.model not in KINDS:
             raise SettingError(f"--model is {self.model!r}; {nearest_names(self.model, list(KINDS))}")
-        if self.constant not in ("refuse", "keep"):
-            raise SettingError(f"--constant is {self.constant!r}; expected refuse or keep")
-        check_number("--seed", self.seed, low=0, integer=True)
-        if self.labels != "all":
-            check_number("--labels", self.labels, low=1, integer=True)
-        for size in self.hidden or ():
-            check_number("--hidden", size, low=1, integer=True)
-        if self.epochs is not None:
-            check_number("--epochs", self.epochs, low=1, integer=True)
+        check_shared(self)
 
 
 def generate(

@@ -27,6 +27,7 @@ from lamina.studies.drawn_labels import check_label_number, draw_rows
 from lamina.studies.environment import environment, peak_megabytes
 from lamina.studies.layers import Layers, is_stochastic, title_of
 from lamina.studies.memo import Memo, Piece
+from lamina.studies.options import check_shared
 from lamina.studies.pictures import gather
 from lamina.studies.preparation import Prepared, open_data, prepare
 from lamina.studies.recorder import Listener, Recorder
@@ -92,16 +93,8 @@ class LearnOptions:
             raise SettingError(f"--protocol is {self.protocol!r}; {nearest_names(self.protocol, list(PROTOCOLS))}")
         if self.way not in ("auto", *protocols.WAYS):
             raise SettingError(f"--way is {self.way!r}; {nearest_names(self.way, ['auto', *protocols.WAYS])}")
-        if self.constant not in ("refuse", "keep"):
-            raise SettingError(f"--constant is {self.constant!r}; expected refuse or keep")
         check_number("--repeats", self.repeats, low=1, integer=True)
-        check_number("--seed", self.seed, low=0, integer=True)
-        if self.labels != "all":
-            check_number("--labels", self.labels, low=1, integer=True)
-        for size in self.hidden or ():
-            check_number("--hidden", size, low=1, integer=True)
-        if self.epochs is not None:
-            check_number("--epochs", self.epochs, low=1, integer=True)
+        check_shared(self)
 
 
 def learn(

@@ -25,8 +25,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lamina.core.checks import check_number
-from lamina.core.errors import DataError
 from lamina.core.random import Random, as_random
+from lamina.models.sparse.width import check_width
 
 FASTER, SLOWER = 1.25, 0.5  # a step's size after one that lowered a row's energy, and after one that did not
 
@@ -113,7 +113,7 @@ class SparseEncoderDecoder(nn.Module):
 
     def field_h(self, v: Tensor) -> Tensor:
         """The encoder's guess z = (v − b) W: (..., n_visible) → (..., n_hidden)."""
-        self._check_width(v, self.n_visible, "visible")
+        check_width(v, self.n_visible, "visible")
         return (v - self.b) @ self.W
 
     def sparse(self, z: Tensor) -> Tensor:
@@ -126,7 +126,7 @@ class SparseEncoderDecoder(nn.Module):
 
     def mean_v_from_h(self, h: Tensor) -> Tensor:
         """b + h Dᵀ of sparse codes h = z̄: (..., n_hidden) → (..., n_visible)."""
-        self._check_width(h, self.n_hidden, "hidden")
+        check_width(h, self.n_hidden, "hidden")
         return self.b + h @ self.dictionary().T
 
     # energy ---------------------------------------------------------------------------------------------------------
@@ -163,13 +163,9 @@ class SparseEncoderDecoder(nn.Module):
 
     def code(self, v: Tensor) -> Tensor:
         """z̄ of the code of least energy, without a slope: (..., n_visible) → (..., n_hidden)."""
-        self._check_width(v, self.n_visible, "visible")
+        check_width(v, self.n_visible, "visible")
         rows = v.detach().reshape(-1, self.n_visible)
         return self.sparse(self.codes(rows).z).reshape(*v.shape[:-1], self.n_hidden)
-
-    def _check_width(self, x: Tensor, n: int, side: str) -> None:
-        if x.dim() == 0 or x.shape[-1] != n:
-            raise DataError(f"{side} values have shape {tuple(x.shape)}; expected (..., {n}): one value per unit")
 
     # files ----------------------------------------------------------------------------------------------------------
 

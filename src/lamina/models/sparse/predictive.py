@@ -20,9 +20,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lamina.core.checks import check_number
-from lamina.core.errors import DataError, SettingError
+from lamina.core.errors import SettingError
 from lamina.core.random import Random, as_random
 from lamina.models.sparse.solvers import Codes, coordinate_descent
+from lamina.models.sparse.width import check_width
 
 ENCODERS = ("tanh", "shrink")
 
@@ -112,7 +113,7 @@ class PredictiveSparseCoding(nn.Module):
 
     def mean_h_from_v(self, v: Tensor) -> Tensor:
         """The encoder's guess F(v): (..., n_visible) → (..., n_hidden)."""
-        self._check_width(v, self.n_visible, "visible")
+        check_width(v, self.n_visible, "visible")
         field = self.c + (v - self.b) @ self.W
         if self.encoder == "tanh":
             return self.g * torch.tanh(field)
@@ -120,7 +121,7 @@ class PredictiveSparseCoding(nn.Module):
 
     def mean_v_from_h(self, h: Tensor) -> Tensor:
         """b + h Dᵀ: (..., n_hidden) → (..., n_visible)."""
-        self._check_width(h, self.n_hidden, "hidden")
+        check_width(h, self.n_hidden, "hidden")
         return self.b + h @ self.dictionary().T
 
     @torch.no_grad()
@@ -130,7 +131,7 @@ class PredictiveSparseCoding(nn.Module):
         The quadratic terms are those of one dictionary [D; √(2 tie) I] for the rows [v − b, √(2 tie) F(v)].
         ``iterations`` and ``tolerance`` are this model's unless given. `DataError` for NaN or another width.
         """
-        self._check_width(v, self.n_visible, "visible")
+        check_width(v, self.n_visible, "visible")
         limits = {"iterations": self.iterations, "tolerance": self.tolerance, **limits}
         guess, D, rows = self.mean_h_from_v(v), self.dictionary(), v - self.b
         if self.tie:
@@ -141,7 +142,7 @@ class PredictiveSparseCoding(nn.Module):
 
     def code(self, v: Tensor) -> Tensor:
         """The code of least energy, without a slope: (..., n_visible) → (..., n_hidden)."""
-        self._check_width(v, self.n_visible, "visible")
+        check_width(v, self.n_visible, "visible")
         rows = v.detach().reshape(-1, self.n_visible)
         return self.codes(rows).h.reshape(*v.shape[:-1], self.n_hidden)
 
@@ -150,10 +151,6 @@ class PredictiveSparseCoding(nn.Module):
         apart = (v - self.mean_v_from_h(h)).square().sum(-1) / 2
         guessed = (h - self.mean_h_from_v(v)).square().sum(-1)
         return apart + self.cost * h.abs().sum(-1) + self.tie * guessed
-
-    def _check_width(self, x: Tensor, n: int, side: str) -> None:
-        if x.dim() == 0 or x.shape[-1] != n:
-            raise DataError(f"{side} values have shape {tuple(x.shape)}; expected (..., {n}): one value per unit")
 
     # files ----------------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from lamina.core.checks import check_number
-from lamina.core.errors import DataError, SettingError, nearest_names
+from lamina.core.errors import SettingError, nearest_names
 from lamina.core.random import Random, as_random
 from lamina.models.sparse.solvers import (
     Codes,
@@ -30,6 +30,7 @@ from lamina.models.sparse.solvers import (
     fista,
 )
 from lamina.models.sparse.solvers.problem import check_penalty
+from lamina.models.sparse.width import check_width
 
 L1_SOLVERS: dict[str, Callable[..., Codes]] = {
     "alternating": alternating_directions,
@@ -108,7 +109,7 @@ class SparseCoding(nn.Module):
     def codes(self, v: Tensor, start: Tensor | None = None, **limits: Any) -> Codes:
         """The codes of rows ``v`` (n, n_visible), from first codes ``start``; ``iterations`` and ``tolerance`` are this
         coder's unless given. `DataError` for NaN, infinity or another width."""
-        self._check_width(v, self.n_visible, "visible")
+        check_width(v, self.n_visible, "visible")
         limits = {"iterations": self.iterations, "tolerance": self.tolerance, "start": start, **limits}
         rows = v - self.b
         if self.penalty == "log":
@@ -118,24 +119,20 @@ class SparseCoding(nn.Module):
 
     def mean_h_from_v(self, v: Tensor) -> Tensor:
         """The code of least energy, without a slope: (..., n_visible) → (..., n_hidden)."""
-        self._check_width(v, self.n_visible, "visible")
+        check_width(v, self.n_visible, "visible")
         rows = v.detach().reshape(-1, self.n_visible)
         return self.codes(rows).h.reshape(*v.shape[:-1], self.n_hidden)
 
     def mean_v_from_h(self, h: Tensor) -> Tensor:
         """b + h Dᵀ: (..., n_hidden) → (..., n_visible)."""
-        self._check_width(h, self.n_hidden, "hidden")
+        check_width(h, self.n_hidden, "hidden")
         return self.b + h @ self.D.T
 
     def energy(self, v: Tensor, h: Tensor) -> Tensor:
         """½ ‖v − b − h Dᵀ‖² + cost Σ s(h): (..., n_visible), (..., n_hidden) → (...). Differentiable in D."""
-        self._check_width(v, self.n_visible, "visible")
-        self._check_width(h, self.n_hidden, "hidden")
+        check_width(v, self.n_visible, "visible")
+        check_width(h, self.n_hidden, "hidden")
         return code_objective(v - self.b, self.D, h, self.cost, self.penalty)
-
-    def _check_width(self, x: Tensor, n: int, side: str) -> None:
-        if x.dim() == 0 or x.shape[-1] != n:
-            raise DataError(f"{side} values have shape {tuple(x.shape)}; expected (..., {n}): one value per unit")
 
     # files ----------------------------------------------------------------------------------------------------------
 

@@ -32,7 +32,7 @@ from lamina.training.penalties import MaxNorm
 from lamina.training.sources import Batch
 
 NAME = "lee2007_efficient_sparse_coding"
-TITLE = "Efficient sparse coding: dictionaries for patches, by five methods"
+TITLE = "Efficient sparse coding: dictionaries for patches, method by method"
 PAPER = "H. Lee, A. Battle, R. Raina, A. Ng (2007) Efficient sparse coding algorithms. NIPS 19"
 MINUTES = 12
 
