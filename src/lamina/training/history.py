@@ -8,12 +8,17 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """Epoch number (from 1), steps done so far, seconds of this epoch, and the measures averaged over it."""
+    """Epoch number (from 1), steps done so far, seconds of this epoch, and the measures averaged over it.
+
+    ``health`` holds what was seen inside the network at the end of the epoch, where `fit` was asked to look: one value
+    per layer, the lowest first (`lamina.training.health`).
+    """
 
     epoch: int
     step: int
     seconds: float
     measures: dict[str, float]
+    health: dict[str, list[float]] = field(default_factory=dict)
 
 
 @dataclass

@@ -32,6 +32,7 @@ from lamina.training.sources import Batch, Source, as_source
 
 WATCH_EVERY = 200  # steps between looks at the numbers: each look waits for the device
 MONITOR_ROWS = 2000  # training rows that validation is compared with
+HEALTH_ROWS = 256  # training rows on which the inside of the network is looked at
 
 
 def fit(
@@ -53,6 +54,7 @@ def fit(
     checkpoint: str | Path | None = None,
     checkpoint_seconds: float = 30.0,
     callbacks: Sequence[Any] = (),
+    health: bool = False,
 ) -> History:
     """Train ``model`` in place by ``rule`` and return its `History`.
 
@@ -62,7 +64,9 @@ def fit(
     ``validation`` (same form as ``data``) and
     ``patience``, training stops once the rule's watched measure has not improved for that many epochs, and the best
     weights are put back. With ``checkpoint`` (a folder) the run can be killed at any moment and called again with the
-    same arguments: it goes on and ends with the weights of an unbroken run, bit for bit.
+    same arguments: it goes on and ends with the weights of an unbroken run, bit for bit. ``health`` looks inside the
+    network after each epoch, on a few training rows, for `lamina.diagnose`: gradients, activity and weights of every
+    layer (`EpochRecord.health`).
 
     Raises `DivergenceError` when numbers leave the finite range (the last good weights are kept in the model),
     `Interrupted` after Ctrl-C (state saved first), `DataError` and `SettingError` for what cannot be learnt from.
@@ -91,6 +95,7 @@ def fit(
         folder=None if checkpoint is None else Path(checkpoint),
         checkpoint_seconds=checkpoint_seconds,
         callbacks=callbacks,
+        health=health,
     )
     run.prepare(data, validation)
     return run.run()
@@ -137,6 +142,7 @@ class _Run:
         self.folder: Path | None = settings["folder"]
         self.checkpoint_seconds: float = settings["checkpoint_seconds"]
         self.callbacks: Sequence[Any] = settings["callbacks"]
+        self.health: bool = settings["health"]
         self.dtype = next(self.model.parameters()).dtype
         self.state = files.Progressed()
         self.best: dict[str, Tensor] = {}
@@ -370,7 +376,7 @@ class _Run:
             few = tuple(m[: len(self.validation[0])] for m in self.monitored)
             with torch.no_grad():
                 measures |= self.rule.validate(self.model, self.validation, few)
-        record = EpochRecord(self.state.epoch + 1, self.state.step, self.state.seconds, measures)
+        record = EpochRecord(self.state.epoch + 1, self.state.step, self.state.seconds, measures, self._look_inside())
         self.state.history.records.append(record)
         self.state.epoch, self.state.batch, self.state.rows_seen, self.state.seconds = (
             self.state.epoch + 1,
@@ -383,6 +389,12 @@ class _Run:
         if self.state.epoch < self.epochs:
             self._save_if_due()
         self._tell("on_epoch", record, self.epochs)
+
+    def _look_inside(self) -> dict[str, list[float]]:
+        if not self.health:
+            return {}
+        every = max(1, len(self.monitored[0]) // HEALTH_ROWS)
+        return self.rule.health(self.model, tuple(m[::every][:HEALTH_ROWS] for m in self.monitored))
 
     def _keep_best(self, measures: dict[str, float]) -> None:
         if self.patience is None:

@@ -66,6 +66,13 @@ class Rule(ABC):  # noqa: B024 - what is abstract differs between the three kind
         """Measures on validation data; ``train`` holds as many training rows for comparison."""
         return {}
 
+    def health(self, model: Any, values: tuple[Tensor, ...]) -> dict[str, list[float]]:
+        """What goes on inside the network on some training rows: per measure one value per layer, the lowest first.
+
+        Changes neither weights nor streams of random numbers. Empty where the rule has nothing to show.
+        """
+        return {}
+
     def describe(self) -> dict:
         """Settings, for the records and for telling whether a checkpoint belongs to this run."""
         return {"rule": type(self).__name__}
