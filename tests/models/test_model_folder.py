@@ -7,11 +7,15 @@ import os
 import pickle
 
 import autoencoder_layer_models
+import convolutional_network_models
 import convolutional_recurrent_models
 import deep_autoencoder_models
 import feature_classifier_models
+import map_models
 import numpy as np
+import perceptron_models
 import pytest
+import recurrent_network_models
 import sparse_coding_models
 import sparse_encoder_models
 import torch
@@ -63,9 +67,13 @@ def energy_models() -> dict:
 
 FAMILIES = (
     autoencoder_layer_models,
+    convolutional_network_models,
     convolutional_recurrent_models,
     deep_autoencoder_models,
     feature_classifier_models,
+    map_models,
+    perceptron_models,
+    recurrent_network_models,
     sparse_coding_models,
     sparse_encoder_models,
     variational_models,

@@ -10,7 +10,7 @@ from convolutional_recurrent_models import random_values, small_models
 from lamina.core.errors import DataError, SettingError
 from lamina.models import registry
 from lamina.models.autoencoders import RecurrentAutoencoder
-from lamina.models.autoencoders.recurrent import clear_padding, frame_mask, reverse
+from lamina.models.ragged import clear_padding, frame_mask, reverse
 
 DOUBLE = {"dtype": torch.float64}
 BOTH = {"heads": ("reconstruction", "forecasting"), "horizon": 2}

@@ -85,7 +85,7 @@ def test_an_uneven_last_batch_weighs_as_its_rows():
 @pytest.mark.parametrize("optimiser", ["sgd", "nesterov", "adam"])
 def test_weights_decay_and_biases_do_not(optimiser):
     model = Point()
-    options = {"epochs": 3, "batch_size": 5, "learning_rate": 0.1, "random_state": 0}
+    options = {"epochs": 3, "batch_size": 5, "learning_rate": 0.1, "momentum": 0.0, "random_state": 0}
     lamina.fit(model, X, Constant(0.0), weight_decay=0.5, optimiser=optimiser, **options)
     torch.testing.assert_close(model.W.detach(), torch.full_like(model.W, 0.95**6))
     assert torch.equal(model.b, torch.ones_like(model.b))
@@ -131,6 +131,54 @@ def test_early_stopping_puts_the_best_weights_back():
     assert len(history) == 4
     assert history.stopped == "no improvement for 2 epochs"
     assert torch.equal(model.b, torch.full_like(model.b, 3.0))  # 1 + two steps
+
+
+def test_early_stopping_gives_the_weights_of_the_best_epoch_bit_for_bit():
+    """A real run, whose weights are noted after every epoch."""
+    generator = np.random.default_rng(0)
+    data = (generator.normal(size=(30, 5)), generator.integers(0, 2, 30))
+    held = (generator.normal(size=(30, 5)), generator.integers(0, 2, 30))
+    network, noted = lamina.MLP([5, 20, 2], normalise=True, random_state=0), []
+
+    class Note:
+        def on_epoch(self, record, epochs):
+            noted.append({name: value.clone() for name, value in network.state_dict().items()})
+
+    history = lamina.fit(
+        network,
+        data,
+        BackPropagation(),
+        epochs=50,
+        batch_size=7,
+        learning_rate=0.02,
+        optimiser="adam",
+        validation=held,
+        patience=5,
+        random_state=0,
+        callbacks=[Note()],
+    )
+    losses = history["validation loss"]
+    assert history.best_epoch == 1 + int(np.argmin(losses)) < len(history) < 50
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, noted[history.best_epoch - 1][name]), name
+    assert not torch.equal(network.W[0], noted[-1]["W.0"])
+
+
+def test_improvements_within_the_tolerance_do_not_count_but_the_lowest_is_kept():
+    model = Point()
+    rule = Constant(script=(5.0, 4.0, 3.95, 3.92, 2.0))
+    options = {"epochs": 20, "batch_size": 10, "learning_rate": 1.0, "validation": X, "random_state": 0}
+    history = lamina.fit(model, X, rule, patience=2, tolerance=0.1, **options)
+    assert (history.best_epoch, len(history)) == (4, 4)
+    assert torch.equal(model.b, torch.full_like(model.b, 5.0))
+
+
+def test_another_measure_can_be_watched_without_validation_data():
+    rule = Constant()
+    history = lamina.fit(Point(), X, rule, epochs=9, patience=3, watch="twice", random_state=0)
+    assert (history.best_epoch, len(history)) == (1, 4)
+    with pytest.raises(SettingError, match=r"watch is 'thrice'.*expected one of rows, twice"):
+        lamina.fit(Point(), X, rule, epochs=9, patience=3, watch="thrice")
 
 
 def test_a_late_improvement_goes_on():
@@ -280,6 +328,7 @@ def test_all_rows_of_an_iterable_of_validation_batches_count():
         ({"weight_decay": -1.0}, "weight_decay"),
         ({"patience": 2}, "patience needs validation"),
         ({"patience": 0, "validation": X}, "patience"),
+        ({"tolerance": -1.0}, "tolerance"),
         ({"optimiser": "adma"}, "did you mean 'adam'"),
         ({"learning_rate": Schedule(((0.0, 1.0),)), "momentum": 0.5, "random_state": "x"}, "random_state"),
     ],

@@ -24,6 +24,8 @@ and the warnings, for results that stand but should not be believed as they are:
 Each message is one line: what was given, what was expected, what to do.
 """
 
+from typing import Any
+
 
 class LaminaError(Exception):
     """Root of the tree: catch this to catch everything that Lamina raises on purpose."""
@@ -66,7 +68,14 @@ class DeviceError(LaminaError, RuntimeError):
 
 
 class DivergenceError(LaminaError, ArithmeticError):
-    """Training left the range of finite numbers; the last good weights were kept."""
+    """Training left the range of finite numbers; the last good weights were kept.
+
+    ``history`` holds the epochs that ended before it (a `lamina.History`, or None): `lamina.diagnose` reads it.
+    """
+
+    def __init__(self, message: str, history: Any = None) -> None:
+        super().__init__(message)
+        self.history = history
 
 
 class MissingPackageError(LaminaError, ImportError):

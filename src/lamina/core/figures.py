@@ -96,7 +96,42 @@ class Points:
             )
 
 
-Figure = Images | Lines | Points
+@dataclass(frozen=True)
+class Nets:
+    """Nets of knots and threads in a plane, side by side, all on one scale: where the units of a map lie among rows.
+
+    ``places``: one array (n, 2) per net; ``edges``: one array (m, 2) of whole numbers per net, the knots that a thread
+    joins; ``captions``: one per net, or none.
+    """
+
+    title: str
+    places: Sequence[np.ndarray]
+    edges: Sequence[np.ndarray]
+    captions: tuple[str, ...] = ()
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        if (
+            not len(self.places)
+            or len(self.places) != len(self.edges)
+            or len(self.captions) not in (0, len(self.edges))
+        ):
+            raise DataError(
+                f"the nets {self.title!r} have {len(self.places)} places, {len(self.edges)} edges, "
+                f"{len(self.captions)} captions; expected one of each per net (or no captions)"
+            )
+        for places, edges in zip(map(np.asarray, self.places), map(np.asarray, self.edges), strict=True):
+            fine = places.ndim == 2 and places.shape[1] == 2 and len(places) and np.isfinite(places).all()
+            if not fine or edges.ndim != 2 or edges.shape[1] != 2 or edges.dtype.kind not in "iu":
+                raise DataError(
+                    f"a net of {self.title!r} has places {places.shape} and edges {edges.shape}; expected finite "
+                    f"(n, 2) and whole numbers (m, 2)"
+                )
+            if edges.size and not 0 <= edges.min() <= edges.max() < len(places):
+                raise DataError(f"a net of {self.title!r} names knot {edges.max()} of {len(places)}")
+
+
+Figure = Images | Lines | Points | Nets
 
 
 def pack(figures: Sequence[Figure]) -> tuple[list[dict], dict[str, np.ndarray]]:
@@ -112,6 +147,11 @@ def pack(figures: Sequence[Figure]) -> tuple[list[dict], dict[str, np.ndarray]]:
             arrays[key] = np.asarray(one.places, np.float32)
             arrays[f"{key}-labels"] = np.asarray(one.labels, np.int64)
             document |= {"array": key, "names": list(one.names)}
+        elif isinstance(one, Nets):
+            for k, (places, edges) in enumerate(zip(one.places, one.edges, strict=True), start=1):
+                arrays[f"{key}-{k}-places"] = np.asarray(places, np.float32)
+                arrays[f"{key}-{k}-edges"] = np.asarray(edges, np.int64)
+            document |= {"array": key, "nets": len(one.places), "captions": list(one.captions)}
         else:
             names = {f"{key}-{k}": name for k, name in enumerate(one.series, start=1)}
             for at, name in names.items():
@@ -140,8 +180,13 @@ def _unpacked(document: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> 
     if document["kind"] == "points":
         key = str(document["array"])
         return Points(title, arrays[key], arrays[f"{key}-labels"], tuple(map(str, document["names"])), note)
+    if document["kind"] == "nets":
+        keys = [f"{document['array']}-{k}" for k in range(1, int(document["nets"]) + 1)]
+        captions = tuple(map(str, document["captions"]))
+        places, edges = ([arrays[f"{key}-{part}"] for key in keys] for part in ("places", "edges"))
+        return Nets(title, places, edges, captions, note)
     if document["kind"] != "lines":
-        raise DataError(f"a figure is of kind {document['kind']!r}; expected images, lines or points")
+        raise DataError(f"a figure is of kind {document['kind']!r}; expected images, lines, nets or points")
     series = {str(one["name"]): tuple(arrays[one["array"]]) for one in document["series"]}
     axes = {"log_x": bool(document["log_x"]), "log_y": bool(document["log_y"])}
     return Lines(title, str(document["x_label"]), str(document["y_label"]), series, **axes, note=note)  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ from lamina.inference.deep_belief import Dream, LikelihoodBound, deep_belief_bou
 from lamina.inference.deep_boltzmann_bounds import conservative_deep_bound, deep_boltzmann_bound
 from lamina.inference.deep_gibbs import deep_gibbs, deep_samples, fill_in
 from lamina.inference.deep_mean_field import DeepMeanField, augmented_rows, deep_mean_field, mean_field_bound
+from lamina.inference.dropout_averaging import averaged_outputs, sampled_outputs
 from lamina.inference.enumeration import binary_states, exact_log_partition
 from lamina.inference.forecasting import conditional_log_likelihood, forecast, generate
 from lamina.inference.gibbs import free_running, gibbs
@@ -45,6 +46,7 @@ __all__ = [
     "alternating_directions",
     "annealing_path",
     "augmented_rows",
+    "averaged_outputs",
     "binary_states",
     "code_objective",
     "conditional_log_likelihood",
@@ -80,6 +82,7 @@ __all__ = [
     "recall_pairs",
     "retrieve",
     "salakhutdinov_betas",
+    "sampled_outputs",
     "sequential_gibbs",
     "variational_free_energy",
     "winner_take_all",

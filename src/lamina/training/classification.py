@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from lamina.core.errors import DataError, LabelError
 from lamina.core.random import Random
+from lamina.training.health import layer_health
 from lamina.training.loss_rule import LossRule
 from lamina.training.sources import Batch
 
@@ -56,6 +57,9 @@ class Classification(LossRule):
         outputs = torch.cat([model(chunk) for chunk in x.split(1000)])
         loss = functional.cross_entropy(outputs, y)
         return {"validation loss": float(loss), "validation error": float((outputs.argmax(1) != y).double().mean())}
+
+    def health(self, model: Any, values: tuple[Tensor, ...]) -> dict[str, list[float]]:
+        return layer_health(model, values, lambda outputs, y: functional.cross_entropy(outputs, y, reduction="sum"))
 
     def describe(self) -> dict:
         return {"rule": "Classification", "frozen": self.frozen}

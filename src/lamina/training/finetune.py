@@ -59,11 +59,13 @@ def fine_tune(
     device: str | torch.device | None = None,
     checkpoint: str | Path | None = None,
     callbacks: Sequence[Any] = (),
+    health: bool | int = False,
 ) -> History:
     """Train all layers of ``network`` on rows ``X`` (n, features) with class codes ``y`` (n,), by Adam.
 
     ``method="supervised"`` is back-propagation on the labelled rows; ``"adversarial"`` adds smoothness and low entropy
-    on ``X_unlabelled`` (virtual adversarial training), and an epoch is then a pass over those rows.
+    on ``X_unlabelled`` (virtual adversarial training), and an epoch is then a pass over those rows. ``health`` as in
+    `fit`.
     """
     common: dict[str, Any] = {
         "epochs": epochs,
@@ -77,6 +79,7 @@ def fine_tune(
         "device": device,
         "checkpoint": checkpoint,
         "callbacks": callbacks,
+        "health": health,
     }
     if method == "supervised":
         return fit(network, (X, y), BackPropagation(), **common)

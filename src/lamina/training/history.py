@@ -23,11 +23,17 @@ class EpochRecord:
 
 @dataclass
 class History:
-    """Records of the epochs in order; ``stopped`` says why training ended."""
+    """Records of the epochs in order; ``stopped`` says why training ended.
+
+    ``settings`` is what `fit` was asked to do, as JSON keeps it; ``start`` is the health (`EpochRecord.health`) before
+    the first step, where `fit` was asked to look: what was so from the start was not learnt.
+    """
 
     records: list[EpochRecord] = field(default_factory=list)
     stopped: str = "epochs done"
     best_epoch: int | None = None
+    settings: dict = field(default_factory=dict)
+    start: dict[str, list[float]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -54,10 +60,13 @@ class History:
             "records": [vars(record) for record in self.records],
             "stopped": self.stopped,
             "best_epoch": self.best_epoch,
+            "settings": self.settings,
+            "start": self.start,
         }
 
     @classmethod
     def from_dict(cls, document: dict) -> History:
         """The inverse of `to_dict`."""
         records = [EpochRecord(**record) for record in document["records"]]
-        return cls(records, document["stopped"], document["best_epoch"])
+        later = (document.get("settings", {}), document.get("start", {}))  # older checkpoints have neither
+        return cls(records, document["stopped"], document["best_epoch"], *later)

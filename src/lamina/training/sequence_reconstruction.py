@@ -23,7 +23,7 @@ from lamina.core.checks import check_number
 from lamina.core.errors import DataError, SettingError, nearest_names
 from lamina.core.random import Random
 from lamina.models.autoencoders import RecurrentAutoencoder
-from lamina.models.autoencoders.recurrent import clear_padding, frame_mask, reverse
+from lamina.models.ragged import clear_padding, frame_mask, reverse
 from lamina.training.corruption import Corruption
 from lamina.training.loss_rule import LossRule
 from lamina.training.sources import Batch

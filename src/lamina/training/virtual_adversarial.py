@@ -55,6 +55,9 @@ class VirtualAdversarial(BackPropagation):
         self.radius, self.probe, self.entropy = radius, probe, entropy
         self.labelled_batch = min(int(labelled_batch), len(X))
 
+    def check(self, model: Any, values: tuple[Tensor, ...]) -> None:
+        super().check(model, (self.X.to(values[0]), self.y.to(values[0].device)))
+
     def start(self, model: nn.Module, setting: Setting) -> None:
         super().start(model, setting)
         self.X = self.X.to(setting.device, setting.dtype)
@@ -100,6 +103,9 @@ class VirtualAdversarial(BackPropagation):
         divergence = _kl(fixed, functional.log_softmax(model(x + direction, random), 1))
         (gradient,) = torch.autograd.grad(divergence, direction)
         return _of_length(gradient, self.radius)
+
+    def health(self, model: Any, values: tuple[Tensor, ...]) -> dict[str, list[float]]:
+        return super().health(model, (self.X.to(values[0]), self.y.to(values[0].device)))
 
     def describe(self) -> dict:
         return {

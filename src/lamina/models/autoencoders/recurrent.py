@@ -26,10 +26,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lamina.core.checks import check_number
-from lamina.core.errors import DataError, SettingError, nearest_names
+from lamina.core.errors import SettingError, nearest_names
 from lamina.core.random import Random, as_random
 from lamina.models.activations import ACTIVATIONS, check_activation
 from lamina.models.autoencoders.output_bias import field_of_mean
+from lamina.models.ragged import check_sequences, clear_padding, reverse
 
 HEADS = ("reconstruction", "forecasting")
 _OPTIONS = ("horizon", "conditional", "output")
@@ -180,23 +181,7 @@ class RecurrentAutoencoder(nn.Module):
 
     def check_sequences(self, X: Tensor, lengths: Tensor | None) -> Tensor:
         """The lengths (n,) int64 of sequences X (n, T, n_visible), all T where none are given; `DataError`s here."""
-        if X.dim() != 3 or X.shape[2] != self.n_visible or X.shape[1] == 0:
-            raise DataError(
-                f"sequences have shape {tuple(X.shape)}; expected (n, frames, {self.n_visible}): make them from a list "
-                f"of (frames, {self.n_visible}) arrays with lamina.frontends.pad_sequences"
-            )
-        if lengths is None:
-            lengths = torch.full((len(X),), X.shape[1], device=X.device)
-        check_lengths(lengths, len(X), X.shape[1])
-        lengths = lengths.to(X.device, torch.int64)
-        bad = ~torch.isfinite(clear_padding(X, lengths)).all(2)
-        if bad.any():
-            row, frame = (int(place) for place in bad.nonzero()[0])
-            raise DataError(
-                f"{int(bad.sum())} frame(s) hold NaN or infinite values, first sequence {row}, frame {frame}; expected "
-                f"finite numbers up to each sequence's end: drop those frames or fill them in"
-            )
-        return lengths
+        return check_sequences(X, lengths, self.n_visible)
 
     # files ----------------------------------------------------------------------------------------------------------
 
@@ -250,36 +235,3 @@ def _checked_heads(heads: Sequence[str], horizon: int | None) -> tuple[str, ...]
     elif horizon is not None:
         raise SettingError(f"horizon is {horizon} but there is no forecasting head: add it to heads, or leave it out")
     return tuple(head for head in HEADS if head in heads)
-
-
-# sequences of different lengths -----------------------------------------------------------------------------------
-
-
-def check_lengths(lengths: Tensor, n: int, most: int) -> None:
-    """`DataError` unless ``lengths`` are ``n`` integers in 1 … ``most``."""
-    if lengths.dim() != 1 or len(lengths) != n or lengths.is_floating_point():
-        raise DataError(
-            f"lengths have shape {tuple(lengths.shape)} and type {lengths.dtype}; expected ({n},) integers, the number "
-            f"of frames of each sequence"
-        )
-    if n and (int(lengths.min()) < 1 or int(lengths.max()) > most):
-        raise DataError(
-            f"lengths lie in [{int(lengths.min())}, {int(lengths.max())}]; expected 1 to {most}, the frames that X has "
-            f"room for: drop empty sequences"
-        )
-
-
-def frame_mask(lengths: Tensor, steps: int) -> Tensor:
-    """True for the frames up to each sequence's end: (n,) → (n, steps)."""
-    return torch.arange(steps, device=lengths.device) < lengths.unsqueeze(1)
-
-
-def clear_padding(X: Tensor, lengths: Tensor) -> Tensor:
-    """Zeros behind each sequence's end, whatever stood there: (n, T, n_visible); same shape."""
-    return torch.where(frame_mask(lengths, X.shape[1]).unsqueeze(2), X, X.new_zeros(()))
-
-
-def reverse(X: Tensor, lengths: Tensor) -> Tensor:
-    """Each sequence back to front, still at the front of its row: (n, T, n_visible); the padding is of no meaning."""
-    places = (lengths.unsqueeze(1) - 1 - torch.arange(X.shape[1], device=X.device)).clamp(min=0)
-    return X.gather(1, places.unsqueeze(2).expand_as(X))

@@ -12,6 +12,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from lamina.models.activations import LEAK
+
 
 def _silu(a: Tensor, h: Tensor) -> Tensor:
     s = torch.sigmoid(a)
@@ -31,4 +33,6 @@ SLOPES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "elu": lambda a, h: torch.where(a > 0, torch.ones_like(a), torch.exp(a.clamp(max=0))),
     "silu": _silu,
     "gelu": _gelu,
+    "leaky_relu": lambda a, h: torch.where(a > 0, torch.ones_like(a), torch.full_like(a, LEAK)),
+    "scaled_tanh": lambda a, h: 2 / 3 * (1.7159 - h**2 / 1.7159),
 }

@@ -2,7 +2,13 @@
 
 a_0 = x,  a_k = φ(a_{k−1} W_k + b_k),  output = a_L W + b. Weights are stored (n_in, n_out), as an RBM's.
 Dropout (Srivastava et al. 2014) is inverted: values kept are divided by the keep probability during training, so
-nothing is scaled afterwards; it is on only where a stream of random numbers is handed in.
+nothing is scaled afterwards; it is on only where a stream of random numbers is handed in. Without one, the network
+computes with the mean of what it would keep: the weight-scaling rule. For a linear network that is the mean over all
+sampled networks exactly; `lamina.inference.dropout_averaging` measures how far it is from it for others.
+
+φ is elementwise, or ``"prelu"``, whose slope below 0 is learnt, one number per unit (He et al. 2015), or ``"maxout"``,
+where W_k has ``pieces`` columns for every unit and the unit answers with the largest of its fields (Goodfellow et al.
+2013): column j·pieces + i is piece i of unit j.
 
 With ``normalise``, every affine map is followed by batch normalisation (Ioffe & Szegedy 2015) before its bias is
 added: z ← (z − m)/√(s² + 10⁻⁵), m and s² of the batch while a stream is handed in, running averages otherwise. It
@@ -12,7 +18,6 @@ them from running away where an entropy is minimised.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,18 +27,21 @@ from torch import Tensor, nn
 from lamina.core.checks import check_number
 from lamina.core.errors import DataError, SettingError
 from lamina.core.random import Random, as_random
-from lamina.models.activations import ACTIVATIONS, check_activation
+from lamina.models.activations import ACTIVATIONS, PRELU_START, check_network_activation, maxout, prelu
+from lamina.models.networks.initial import Initial, check_initial, draw, mean_square
 
 TRACKING = 0.05  # share of the batch in the running averages at each step
 
 
 class MLP(nn.Module):
-    """A perceptron with layer sizes ``sizes`` = (n_in, hidden ..., n_out).
+    """A perceptron with layer sizes ``sizes`` = (n_in, hidden ..., n_out), counted in units.
 
-    ``dropout`` is the probability to drop a hidden unit, ``input_dropout`` that of an input; ``normalise`` turns on
-    batch normalisation. Weights start
-    by He et al. (2015) for ReLU, N(0, 2/n_in), the head and other activations by Glorot & Bengio (2010),
-    U(±√(6/(n_in + n_out))).
+    ``activation`` is one of `lamina.models.activations.NETWORK_ACTIVATIONS`; ``pieces`` counts the fields of each
+    maxout unit. ``dropout`` is the probability to drop a hidden unit, ``input_dropout`` that of an input;
+    ``normalise`` turns on batch normalisation. ``initial`` says how large the weights start
+    (`lamina.models.networks.initial`): "auto" is by He et al. (2015) for rectified and maxout units, N(0, 2/n_in) for
+    ReLU, the head and other activations by Glorot & Bengio (2010), U(±√(6/(n_in + n_out))); "he" and "glorot" are
+    these for all hidden layers; a number is the standard deviation of all weights. Raises `SettingError`.
     """
 
     def __init__(
@@ -41,28 +49,36 @@ class MLP(nn.Module):
         sizes: Sequence[int],
         *,
         activation: str = "relu",
+        pieces: int = 2,
         dropout: float = 0.0,
         input_dropout: float = 0.0,
         normalise: bool = False,
+        initial: Initial = "auto",
         dtype: torch.dtype = torch.float32,
         random_state: int | Random | None = 0,
     ) -> None:
         super().__init__()
-        check_activation(activation)
+        check_network_activation(activation)
         if len(sizes) < 2:
             raise SettingError(f"sizes are {tuple(sizes)}; expected at least (n_in, n_out)")
+        check_number("pieces", pieces, low=1, integer=True)
         for name, value in (("dropout", dropout), ("input_dropout", input_dropout)):
             check_number(name, value, low=0.0, high=0.95)
         self.sizes = tuple(int(s) for s in sizes)
         self.activation = activation
+        self.pieces = int(pieces)
         self.dropout = float(dropout)
         self.input_dropout = float(input_dropout)
         self.normalise = bool(normalise)
-        pairs = list(zip(self.sizes, self.sizes[1:], strict=False))
+        self.initial = check_initial(initial)
+        fields = [n * self.pieces if activation == "maxout" else n for n in self.sizes[1:-1]] + [self.sizes[-1]]
+        pairs = list(zip(self.sizes, fields, strict=False))
         self.W = nn.ParameterList(nn.Parameter(torch.empty(pair, dtype=dtype)) for pair in pairs)
-        self.b = nn.ParameterList(nn.Parameter(torch.zeros(n, dtype=dtype)) for _, n in pairs)
+        self.b = nn.ParameterList(nn.Parameter(torch.zeros(n, dtype=dtype)) for n in fields)
+        if activation == "prelu":
+            self.a = nn.ParameterList(nn.Parameter(torch.empty(n, dtype=dtype)) for n in self.sizes[1:-1])
         if self.normalise:
-            for k, (_, n) in enumerate(pairs):
+            for k, n in enumerate(fields):
                 self.register_buffer(f"running_mean_{k}", torch.zeros(n, dtype=dtype))
                 self.register_buffer(f"running_variance_{k}", torch.ones(n, dtype=dtype))
         self.initialise(random_state)
@@ -80,18 +96,32 @@ class MLP(nn.Module):
 
     @torch.no_grad()
     def initialise(self, random_state: int | Random | None) -> MLP:
-        """Draw the weights afresh; biases to 0."""
+        """Draw the weights afresh; biases to 0, learnt slopes to where they start."""
         random = as_random(random_state).child("weights")
+        m = mean_square(self.activation, self.pieces)
         for k, W in enumerate(self.W):
-            stream = random.child(k)
-            n_in, n_out = W.shape
-            if self.activation == "relu" and k < len(self.W) - 1:
-                W.copy_(stream.normal(W.shape, W.dtype).mul_(math.sqrt(2 / n_in)))
-            else:
-                limit = math.sqrt(6 / (n_in + n_out))
-                W.copy_(stream.uniform(W.shape, W.dtype).mul_(2).sub_(1).mul_(limit))
+            hidden = k < len(self.W) - 1
+            initial = self.initial if hidden or isinstance(self.initial, float) else "glorot"
+            W.copy_(draw(W.shape, self.sizes[k + 1], initial, m, random.child(k), W.dtype))
             self.b[k].zero_()
+        for slopes in self.a if self.activation == "prelu" else ():
+            slopes.fill_(PRELU_START)
         return self
+
+    def layer_parameters(self) -> list[list[nn.Parameter]]:
+        """What every layer learns, the lowest first, the head last: weights, biases and, if any, slopes."""
+        layers = [[W, b] for W, b in zip(self.W, self.b, strict=True)]
+        for k, slopes in enumerate(self.a if self.activation == "prelu" else ()):
+            layers[k].append(slopes)
+        return layers
+
+    def _activate(self, k: int, z: Tensor) -> Tensor:
+        """Values of hidden layer k: fields (..., n) or, with maxout, (..., n·pieces) → (..., n)."""
+        if self.activation == "maxout":
+            return maxout(z, self.pieces)
+        if self.activation == "prelu":
+            return prelu(z, self.a[k])
+        return ACTIVATIONS[self.activation](z)
 
     def _affine(self, k: int, x: Tensor, training: bool, track: bool) -> Tensor:
         """Layer k's affine map, normalised where that is on; ``track`` updates the running averages."""
@@ -112,11 +142,10 @@ class MLP(nn.Module):
             raise DataError(
                 f"inputs have shape {tuple(x.shape)}; expected (..., {self.n_visible}): pass the columns used in fit"
             )
-        activate = ACTIVATIONS[self.activation]
         layers = []
         x = _drop(x, self.input_dropout, random)
         for k in range(len(self.W) - 1):
-            x = _drop(activate(self._affine(k, x, random is not None, track)), self.dropout, random)
+            x = _drop(self._activate(k, self._affine(k, x, random is not None, track)), self.dropout, random)
             layers.append(x)
         return layers
 
@@ -137,7 +166,7 @@ class MLP(nn.Module):
 
     def spec(self) -> dict:
         """What JSON must hold to build this network again; the arrays are the state dict."""
-        return {
+        spec = {
             "class": "MLP",
             "sizes": list(self.sizes),
             "activation": self.activation,
@@ -145,12 +174,18 @@ class MLP(nn.Module):
             "input_dropout": self.input_dropout,
             "normalise": self.normalise,
         }
+        if self.activation == "maxout":
+            spec["pieces"] = self.pieces
+        if self.initial != "auto":  # left out elsewhere, so that older files and checkpoints stay what they are
+            spec["initial"] = self.initial
+        return spec
 
     @classmethod
     def from_spec(cls, spec: dict, build: Callable[[dict], Any]) -> MLP:
         """The network that `spec` describes."""
         options = ("activation", "dropout", "input_dropout", "normalise")
-        return cls(spec["sizes"], **{name: spec[name] for name in options})
+        later = {name: spec[name] for name in ("pieces", "initial") if name in spec}
+        return cls(spec["sizes"], **{name: spec[name] for name in options}, **later)
 
 
 def _drop(x: Tensor, probability: float, random: Random | None) -> Tensor:
