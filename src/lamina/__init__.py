@@ -48,6 +48,25 @@ _HOME = {
     "SparseEncoderDecoder": "lamina.models.sparse",
     "ConvolutionalSparseCoding": "lamina.models.sparse",
     "DeconvolutionalNetwork": "lamina.models.sparse",
+    # networks, from lists of layers
+    "Perceptron": "lamina.models.networks",
+    "ConvolutionalNetwork": "lamina.models.networks",
+    "Convolution": "lamina.models.networks",
+    "MaxPooling": "lamina.models.networks",
+    "MeanPooling": "lamina.models.networks",
+    "GlobalMeanPooling": "lamina.models.networks",
+    "Dense": "lamina.models.networks",
+    "Dropout": "lamina.models.networks",
+    "lenet1989": "lamina.models.networks",
+    "lenet5": "lamina.models.networks",
+    "RecurrentNetwork": "lamina.models.networks",
+    "VisionTransformer": "lamina.models.networks",
+    "FeatureClassifier": "lamina.models.networks",
+    # maps and units that compete; linear units that learn by Hebb's rule
+    "SelfOrganisingMap": "lamina.models.maps",
+    "CounterPropagation": "lamina.models.maps",
+    "CompetitiveLayer": "lamina.models.maps",
+    "HebbianLayer": "lamina.models.maps",
     # learning: the loop, and what calls it for several layers
     "fit": "lamina.training",
     "pretrain": "lamina.training",
@@ -76,6 +95,8 @@ _HOME = {
     "RedrawnInput": "lamina.training",
     "BackPropagation": "lamina.training",
     "FullBackPropagation": "lamina.training",
+    "PerceptronRule": "lamina.training",
+    "SequenceBackPropagation": "lamina.training",
     "VirtualAdversarial": "lamina.training",
     # learning: rules of autoencoders and sparse coders; corruption of rows, penalties of codes
     "Reconstruction": "lamina.training",
@@ -97,12 +118,22 @@ _HOME = {
     "CodeL1": "lamina.training",
     "CodeKL": "lamina.training",
     "Contraction": "lamina.training",
+    # learning: rules of maps, competing units and Hebb
+    "BatchMap": "lamina.training",
+    "OnlineMap": "lamina.training",
+    "CompetitiveLearning": "lamina.training",
+    "CounterPropagationLearning": "lamina.training",
+    "OutstarMeans": "lamina.training",
+    "Hebb": "lamina.training",
+    "Oja": "lamina.training",
+    "Sanger": "lamina.training",
     # learning: penalties, schedules, what is kept
     "SparsityTarget": "lamina.training",
     "SparseGroup": "lamina.training",
     "L1": "lamina.training",
     "MaxNorm": "lamina.training",
     "MaxGradientNorm": "lamina.training",
+    "ElasticDistortion": "lamina.training",
     "Schedule": "lamina.training",
     "History": "lamina.training",
     "LikelihoodMonitor": "lamina.training",
@@ -123,6 +154,10 @@ _HOME = {
     "deep_mean_field": "lamina.inference",
     "forecast": "lamina.inference",
     "recall": "lamina.inference",
+    "averaged_outputs": "lamina.inference",
+    # what is wrong with a run
+    "diagnose": "lamina.studies.diagnose",
+    "data_facts": "lamina.studies",
     # files and randomness
     "save": "lamina.storage",
     "load": "lamina.storage",
@@ -153,6 +188,7 @@ if TYPE_CHECKING:
     from lamina.core.errors import UnreliableEstimateWarning as UnreliableEstimateWarning
     from lamina.core.random import Random as Random
     from lamina.inference import LogPartition as LogPartition
+    from lamina.inference import averaged_outputs as averaged_outputs
     from lamina.inference import deep_mean_field as deep_mean_field
     from lamina.inference import deep_samples as deep_samples
     from lamina.inference import dream as dream
@@ -188,7 +224,24 @@ if TYPE_CHECKING:
     from lamina.models.energy import Hopfield as Hopfield
     from lamina.models.energy import ModernHopfield as ModernHopfield
     from lamina.models.energy import TemporalRBM as TemporalRBM
+    from lamina.models.maps import CompetitiveLayer as CompetitiveLayer
+    from lamina.models.maps import CounterPropagation as CounterPropagation
     from lamina.models.maps import HammingNetwork as HammingNetwork
+    from lamina.models.maps import HebbianLayer as HebbianLayer
+    from lamina.models.maps import SelfOrganisingMap as SelfOrganisingMap
+    from lamina.models.networks import Convolution as Convolution
+    from lamina.models.networks import ConvolutionalNetwork as ConvolutionalNetwork
+    from lamina.models.networks import Dense as Dense
+    from lamina.models.networks import Dropout as Dropout
+    from lamina.models.networks import FeatureClassifier as FeatureClassifier
+    from lamina.models.networks import GlobalMeanPooling as GlobalMeanPooling
+    from lamina.models.networks import MaxPooling as MaxPooling
+    from lamina.models.networks import MeanPooling as MeanPooling
+    from lamina.models.networks import Perceptron as Perceptron
+    from lamina.models.networks import RecurrentNetwork as RecurrentNetwork
+    from lamina.models.networks import VisionTransformer as VisionTransformer
+    from lamina.models.networks import lenet5 as lenet5
+    from lamina.models.networks import lenet1989 as lenet1989
     from lamina.models.sparse import ConvolutionalSparseCoding as ConvolutionalSparseCoding
     from lamina.models.sparse import DeconvolutionalNetwork as DeconvolutionalNetwork
     from lamina.models.sparse import PredictiveSparseCoding as PredictiveSparseCoding
@@ -196,22 +249,29 @@ if TYPE_CHECKING:
     from lamina.models.sparse import SparseEncoderDecoder as SparseEncoderDecoder
     from lamina.storage import load as load
     from lamina.storage import save as save
+    from lamina.studies import data_facts as data_facts
+    from lamina.studies.diagnose import diagnose as diagnose
     from lamina.training import L1 as L1
     from lamina.training import BackPropagation as BackPropagation
+    from lamina.training import BatchMap as BatchMap
     from lamina.training import BimodalReconstruction as BimodalReconstruction
     from lamina.training import BoltzmannLearning as BoltzmannLearning
     from lamina.training import Classification as Classification
     from lamina.training import CodeKL as CodeKL
     from lamina.training import CodeL1 as CodeL1
+    from lamina.training import CompetitiveLearning as CompetitiveLearning
     from lamina.training import ConditionalDivergence as ConditionalDivergence
     from lamina.training import Contraction as Contraction
     from lamina.training import ContrastiveDivergence as ContrastiveDivergence
     from lamina.training import ConvolutionalDictionary as ConvolutionalDictionary
     from lamina.training import ConvolutionalDivergence as ConvolutionalDivergence
+    from lamina.training import CounterPropagationLearning as CounterPropagationLearning
+    from lamina.training import ElasticDistortion as ElasticDistortion
     from lamina.training import FastPersistentContrastiveDivergence as FastPersistentContrastiveDivergence
     from lamina.training import FullBackPropagation as FullBackPropagation
     from lamina.training import FullReconstruction as FullReconstruction
     from lamina.training import GaussianNoise as GaussianNoise
+    from lamina.training import Hebb as Hebb
     from lamina.training import HebbianStorage as HebbianStorage
     from lamina.training import History as History
     from lamina.training import HybridClassification as HybridClassification
@@ -222,14 +282,20 @@ if TYPE_CHECKING:
     from lamina.training import MaxGradientNorm as MaxGradientNorm
     from lamina.training import MaxNorm as MaxNorm
     from lamina.training import MeanFieldPCD as MeanFieldPCD
+    from lamina.training import Oja as Oja
     from lamina.training import OnlineDictionary as OnlineDictionary
+    from lamina.training import OnlineMap as OnlineMap
+    from lamina.training import OutstarMeans as OutstarMeans
     from lamina.training import ParallelTempering as ParallelTempering
+    from lamina.training import PerceptronRule as PerceptronRule
     from lamina.training import PersistentContrastiveDivergence as PersistentContrastiveDivergence
     from lamina.training import PredictiveSparse as PredictiveSparse
     from lamina.training import Reconstruction as Reconstruction
     from lamina.training import RedrawnInput as RedrawnInput
     from lamina.training import SaltAndPepper as SaltAndPepper
+    from lamina.training import Sanger as Sanger
     from lamina.training import Schedule as Schedule
+    from lamina.training import SequenceBackPropagation as SequenceBackPropagation
     from lamina.training import SequenceReconstruction as SequenceReconstruction
     from lamina.training import SparseEnergy as SparseEnergy
     from lamina.training import SparseGroup as SparseGroup

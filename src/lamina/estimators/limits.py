@@ -6,8 +6,10 @@ One row per parameter name, since a name means the same in all estimators; None 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from inspect import signature
 from numbers import Number
 from typing import Any
@@ -16,12 +18,15 @@ import numpy as np
 
 from lamina.core.checks import check_number
 from lamina.core.errors import SettingError, nearest_names
-from lamina.models.activations import ACTIVATIONS
+from lamina.models.activations import ACTIVATIONS, NETWORK_ACTIVATIONS
 
 
 @dataclass(frozen=True)
 class Limit:
-    """A number in [low, high], one of ``choices``, or True or False (``flag``); one per layer where ``per_layer``."""
+    """A number in [low, high], one of ``choices``, or True or False (``flag``); one per layer where ``per_layer``.
+
+    ``words`` are values that will do beside.
+    """
 
     low: float | None = None
     high: float | None = None
@@ -29,6 +34,7 @@ class Limit:
     per_layer: bool = False
     choices: tuple[str, ...] = ()
     flag: bool = False
+    words: tuple[Any, ...] = ()
 
 
 SMALLEST = 1e-12  # stands for "above 0"
@@ -46,6 +52,10 @@ LIMITS: dict[str, Limit] = {
     "pooling": Limit(low=1, integer=True, per_layer=True),
     "n_maps": Limit(low=1, integer=True, per_layer=True),
     "code": COUNT,
+    "rows": COUNT,  # of a map
+    "columns": COUNT,
+    "n_units": COUNT,
+    "n_winners": COUNT,
     "horizon": COUNT,
     "batch_size": COUNT,
     # how long
@@ -53,6 +63,7 @@ LIMITS: dict[str, Limit] = {
     "epochs": Limit(low=0, integer=True),
     "epochs_pretrain": Limit(low=0, integer=True, per_layer=True),
     "patience": Limit(low=1, integer=True),
+    "truncate": COUNT,
     "k": COUNT,
     "passes": COUNT,
     "n_chains": COUNT,
@@ -76,9 +87,13 @@ LIMITS: dict[str, Limit] = {
     "threshold": Limit(),
     "reconstruction": Limit(low=0.0),
     "max_gradient_norm": Limit(low=SMALLEST),
+    "clip": Limit(low=SMALLEST),
     "cost": Limit(low=SMALLEST),
     "forgetting": Limit(low=0.0),
     "tolerance": Limit(low=0.0),
+    "first_radius": RATE,
+    "last_radius": RATE,
+    "balance": Limit(low=0.0),
     # kinds
     "layer": Limit(choices=("autoencoder", "contractive", "denoising", "rbm", "sparse")),
     "visible": Limit(choices=("auto", "bernoulli", "gaussian")),
@@ -90,25 +105,78 @@ LIMITS: dict[str, Limit] = {
     "recall": Limit(choices=("asynchronous", "synchronous")),
     "features": Limit(choices=("top", "all")),
     "dtype": Limit(choices=("float32", "float64")),
+    "topology": Limit(choices=("rectangular", "hexagonal")),
+    "neighbourhood": Limit(choices=("gaussian", "bubble")),
+    "initial": Limit(choices=("plane", "rows")),
+    "algorithm": Limit(choices=("batch", "online")),
+    "output": Limit(choices=("coordinates", "distances")),
+    "rule": Limit(choices=("sanger", "oja")),
+    "against_dead": Limit(choices=("conscience", "frequency", "none")),
+    "cell": Limit(choices=("elman", "fully-recurrent", "lstm")),
+    "answer": Limit(choices=("last", "mean")),
+    "optimiser": Limit(choices=("adagrad", "adam", "momentum", "nesterov", "rmsprop", "sgd")),
     "fine_tune": Limit(flag=True),
     "learn_sigma": Limit(flag=True),
     "positive": Limit(flag=True),
     "standardise": Limit(flag=True),
     "conditional": Limit(flag=True),
+    "bidirectional": Limit(flag=True),
     "tied": Limit(flag=True),
+    "toroidal": Limit(flag=True),
+    "full": Limit(flag=True),
     "verbose": Limit(low=0, integer=True),
 }
 
+# Parameters of the perceptron estimators, in scikit-learn's sense.
+PERCEPTRON: dict[str, Limit] = {
+    "hidden_layer_sizes": Limit(low=1, integer=True, per_layer=True, words=((), [])),
+    "activation": Limit(choices=("logistic", *NETWORK_ACTIVATIONS)),
+    "solver": Limit(choices=("lbfgs", "sgd", "adam", "adagrad", "rmsprop")),
+    "alpha": Limit(low=0.0),
+    "batch_size": Limit(low=1, integer=True, words=("auto",)),
+    "learning_rate": Limit(choices=("constant", "invscaling", "adaptive")),
+    "learning_rate_init": RATE,
+    "power_t": Limit(low=0.0),
+    "max_iter": COUNT,
+    "shuffle": Limit(flag=True),
+    "tol": Limit(low=0.0),
+    "warm_start": Limit(flag=True),
+    "momentum": Limit(low=0.0, high=1.0),
+    "nesterovs_momentum": Limit(flag=True),
+    "early_stopping": Limit(flag=True),
+    "validation_fraction": Limit(low=0.0, high=1.0 - 1e-12),
+    "beta_1": Limit(low=0.0, high=1.0 - 1e-12),
+    "beta_2": Limit(low=0.0, high=1.0 - 1e-12),
+    "epsilon": RATE,
+    "n_iter_no_change": Limit(low=1, integer=True, words=(math.inf,)),
+    "max_fun": COUNT,
+    "pieces": COUNT,
+    "max_norm": RATE,
+}
+
+
+@cache
+def _parameters(kind: Any) -> Any:
+    """What the constructor takes: looked up once per class."""
+    return signature(kind.__init__).parameters
+
 
 def check_settings(estimator: Any) -> None:
-    """Raise `SettingError` for the first parameter of ``estimator`` outside its limits."""
-    defaults = signature(type(estimator).__init__).parameters
+    """Raise `SettingError` for the first parameter of ``estimator`` outside its limits.
+
+    An estimator whose ``limits`` hold a name uses it in a sense of its own (scikit-learn's, in a drop-in).
+    """
+    kind: Any = type(estimator)
+    defaults = _parameters(kind)
+    limits = LIMITS | getattr(estimator, "limits", {})
     for name, value in estimator.get_params(deep=False).items():
-        if name in LIMITS and not (value is None and defaults[name].default is None):
-            _check(name, value, LIMITS[name])
+        if name in limits and not (value is None and defaults[name].default is None):
+            _check(name, value, limits[name])
 
 
 def _check(name: str, value: Any, limit: Limit) -> None:
+    if limit.words and not isinstance(value, np.ndarray) and value in limit.words:
+        return
     if limit.choices:
         if value not in limit.choices:
             raise SettingError(f"{name} is {value!r}; {nearest_names(str(value), list(limit.choices))}")
