@@ -52,9 +52,18 @@ def _look_at(dataset: Any) -> dict:
 
 def bench(options: argparse.Namespace, command: str) -> None:
     from lamina.studies.benchmark import bench_ais, bench_rbm
+    from lamina.studies.map_benchmark import bench_som
+    from lamina.studies.network_benchmark import bench_mlp
     from lamina.studies.sparse_benchmark import bench_sparse_coding
 
-    measure = {"rbm": bench_rbm, "ais": bench_ais, "sparse-coding": bench_sparse_coding}[options.what]
+    measures = {
+        "rbm": bench_rbm,
+        "ais": bench_ais,
+        "sparse-coding": bench_sparse_coding,
+        "som": bench_som,
+        "mlp": bench_mlp,
+    }
+    measure = measures[options.what]
     answer = measure(repeats=options.repeats, seed=options.seed, device=options.device)
     if options.json:
         print_json(answer)

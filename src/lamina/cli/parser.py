@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from lamina.cli import apply, compare, learn, look, reproduce
+from lamina.cli import apply, compare, diagnose, learn, look, reproduce
 from lamina.cli.printing import say
 
 VERBS = {
@@ -19,6 +19,10 @@ VERBS = {
         "several kinds of layers on the same rows, labels and sizes: which suits these data? report.html",
         "lamina compare digits --labels 100\n"
         "  lamina compare rows.csv --label species --layers rbm,denoising,sparse-coding --repeats 5",
+    ),
+    "diagnose": (
+        "what is wrong with a run, on what evidence, and which option to change",
+        "lamina diagnose runs/digits-100",
     ),
     "predict": (
         "classes of new rows, by a finished run",
@@ -65,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
     for name, add in (
         ("learn", _add_learn),
         ("compare", _add_compare),
+        ("diagnose", _add_diagnose),
         ("predict", _add_predict),
         ("encode", _add_encode),
         ("sample", _add_sample),
@@ -165,6 +170,11 @@ def _add_compare(verb: argparse.ArgumentParser) -> None:
     verb.set_defaults(run=compare.run)
 
 
+def _add_diagnose(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("folders", nargs="+", metavar="RUN", help="run folders of 'lamina learn', 'compare', 'reproduce'")
+    verb.set_defaults(run=diagnose.run)
+
+
 def _add_rows(verb: argparse.ArgumentParser, what: str) -> None:
     verb.add_argument("folder", metavar="RUN", help="run folder of 'lamina learn'")
     verb.add_argument("data", help="rows: a file, a folder of images, or a data set's name")
@@ -234,8 +244,9 @@ def _add_data(verb: argparse.ArgumentParser) -> None:
 def _add_bench(verb: argparse.ArgumentParser) -> None:
     what = (
         "rbm: one step of contrastive divergence; ais: one temperature of annealed importance sampling (784-500); "
-        "sparse-coding: a dictionary learnt as well as scikit-learn's"
+        "sparse-coding: a dictionary learnt as well as scikit-learn's; som: a self-organising map, and minisom's; "
+        "mlp: a perceptron on MNIST, and scikit-learn's"
     )
-    verb.add_argument("what", choices=["rbm", "ais", "sparse-coding"], help=what)
+    verb.add_argument("what", choices=["rbm", "ais", "sparse-coding", "som", "mlp"], help=what)
     verb.add_argument("--repeats", type=int, default=7, help="measurements per figure, the median counts (default 7)")
     verb.set_defaults(run=look.bench)

@@ -11,10 +11,11 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from PIL import Image
 
-from lamina.core.figures import Figure, Images, Lines, Points
+from lamina.core.figures import Figure, Images, Lines, Nets, Points
 from lamina.report.code_map import code_map_figure
 from lamina.report.elements import Swatch, element, legend, section, text
 from lamina.report.label_curve import page_colour
+from lamina.report.nets import nets_drawing
 from lamina.report.palette import PAPER, class_colour, class_marker, method_colour, method_marker
 from lamina.report.quantities import shortened
 from lamina.report.records import Records
@@ -23,6 +24,8 @@ from lamina.report.tiles import spread_over
 
 #: Pictures are enlarged by whole factors to about this many pixels, so that browsers never blur them.
 _SIDE = 84
+#: Pictures of this many pixels or more on a side stand alone or few to a row.
+_LARGE = 150
 #: Bytes of raw pixels that one figure may hold.
 _FIGURE_BYTES = 1_500_000
 #: Opacity of a value that is not known, of 255: light and dark pages show through.
@@ -39,7 +42,7 @@ def figures_section(records: Records) -> str:
     numbered = list(enumerate(records.figures, start=1))
     for kind, group in groupby(numbered, key=lambda pair: type(pair[1])):
         drawn = [_drawn(one, f"drawing-{number}") for number, one in group]
-        several = kind is not Images and len(drawn) > 1
+        several = kind not in (Images, Nets) and len(drawn) > 1
         parts.append(element("div", *drawn, class_="beside curves") if several else "".join(drawn))
     return section("figures", "Figures", *parts)
 
@@ -47,6 +50,8 @@ def figures_section(records: Records) -> str:
 def _drawn(one: Figure, key: str) -> str:
     if isinstance(one, Images):
         body = image_grid(one)
+    elif isinstance(one, Nets):
+        body = nets_drawing(one, key)
     else:
         body = _map(one, key) if isinstance(one, Points) else _chart(one, key)
     note = element("figcaption", text(one.note)) if one.note else ""
@@ -68,7 +73,8 @@ def image_grid(figure: Images) -> str:
         below = element("span", text(caption), class_="below") if caption else ""
         cells.append(element("div", _picture(rows[k][None], figure.signed, alt), below, class_="cell"))
     roomy = any(len(caption) > 7 for caption in figure.captions)
-    return element("div", *cells, class_=f"tiles images{' roomy' if roomy else ''}")
+    size = " large" if max(rows.shape[1:]) >= _LARGE else " roomy" if roomy else ""
+    return element("div", *cells, class_=f"tiles images{size}")
 
 
 def _affordable(rows: np.ndarray) -> int:

@@ -8,6 +8,7 @@ from lamina.report.codes import codes_section
 from lamina.report.comparison import comparison_section, comparison_sentence
 from lamina.report.confusion import confusion_section
 from lamina.report.curves import curves_section
+from lamina.report.diagnosis import diagnosis_section
 from lamina.report.elements import element, paragraph, section, text
 from lamina.report.examples import data_section
 from lamina.report.figures import figures_section
@@ -55,6 +56,7 @@ _SECTIONS = (
     codes_section,
     code_map_section,
     confusion_section,
+    diagnosis_section,
     curves_section,
     choice_section,
     time_section,

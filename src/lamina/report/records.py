@@ -44,6 +44,8 @@ PART_TYPES: dict[str, type] = {
     "results": list,
     "label_curve": list,
     "curves": list,
+    "facts": dict,
+    "diagnosis": dict,
     "settings": dict,
     "environment": dict,
     "timing": list,
@@ -222,6 +224,7 @@ def _checked_document(document: Any, path: Path) -> dict[str, Any]:
             where = f"label_curve[{position}].results[{place}]"
             _check_entry(entry, ENTRY_FIELDS["results"], where, path)
             _check_result(entry, where, path)
+    _check_diagnosis(parts.get("diagnosis", {}), path)
     for position, curve in enumerate(parts.get("curves", [])):
         _check_curve(curve, f"curves[{position}]", path)
     return parts
@@ -250,6 +253,17 @@ def _check_numbers(values: list[Any], where: str, path: Path) -> None:
     for value in values:
         if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
             raise FileFormatError(f"{str(path)!r}: {where} holds {value!r}, expected numbers or null")
+
+
+def _check_diagnosis(diagnosis: dict[str, Any], path: Path) -> None:
+    stages = diagnosis.get("stages", [])
+    _check_type(stages, list, "diagnosis.stages", path)
+    for position, stage in enumerate(stages):
+        where = f"diagnosis.stages[{position}]"
+        _check_entry(stage, {"name": str, "findings": list}, where, path)
+        for place, finding in enumerate(stage["findings"]):
+            fields: dict[str, type] = {"name": str, "evidence": list, "remedy": str, "options": list}
+            _check_entry(finding, fields, f"{where}.findings[{place}]", path)
 
 
 def _check_result(result: dict[str, Any], where: str, path: Path) -> None:

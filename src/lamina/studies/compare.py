@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from lamina.core.checks import check_device, check_number
-from lamina.core.errors import LabelError, SettingError, nearest_names
+from lamina.core.errors import DivergenceError, LabelError, SettingError, nearest_names
 from lamina.core.figures import pack
 from lamina.metrics import spread
 from lamina.studies import baselines, defaults, protocols
@@ -25,6 +25,7 @@ from lamina.studies.answers import error_on_test, predict_rows
 from lamina.studies.code_statistics import code_statistics
 from lamina.studies.compared_pictures import compared_figures, pictures_of
 from lamina.studies.described import describe_data
+from lamina.studies.diagnose import diagnosis_of
 from lamina.studies.drawn_labels import check_label_number, draw_rows
 from lamina.studies.environment import environment, peak_megabytes
 from lamina.studies.layers import Layers, is_perceptron, title_of
@@ -207,7 +208,10 @@ class _Comparison:
 
         def fit(task: Task) -> Any:
             callbacks = self.recorder.callbacks(f"{kind}, seed {task.seed}, fine-tuning")
-            return protocols.fine_tuned(task, "supervised", checkpoint=checkpoint, callbacks=callbacks)[0]
+            try:
+                return protocols.fine_tuned(task, "supervised", checkpoint=checkpoint, callbacks=callbacks)[0]
+            except DivergenceError as error:
+                raise self.recorder.add_diverged(error, "finetune") from None
 
         return fit
 
@@ -240,6 +244,7 @@ class _Comparison:
             "results": results,
             "figures": figures,
             "curves": self.recorder.curves,
+            "diagnosis": diagnosis_of(self.recorder.histories),
             "settings": {**asdict(options), "plan": self._plan()},
             "environment": env,
             "seed": options.seed,

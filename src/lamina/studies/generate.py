@@ -23,6 +23,7 @@ from lamina.data import draw_labels
 from lamina.metrics import error_rate
 from lamina.models.energy import DBN, ClassificationRBM
 from lamina.storage import save
+from lamina.studies.diagnose import diagnosis_of
 from lamina.studies.environment import environment, peak_megabytes
 from lamina.studies.generative_pictures import Pictures
 from lamina.studies.generators import KINDS, Generator
@@ -147,7 +148,7 @@ class _Study:
         try:
             taught = self.generator.teach(model)
         except DivergenceError as error:
-            raise DivergenceError(f"{self.recorder.title}: {error}") from None
+            raise self.recorder.add_diverged(error, "") from None
         for title, history in taught:
             self.recorder.add(title, "", history)
             self.recorder.timing.append({"stage": title, "seconds": history.seconds})
@@ -241,6 +242,7 @@ class _Study:
             },
             "measured": measured["measured"],
             "curves": self.recorder.curves,
+            "diagnosis": diagnosis_of(self.recorder.histories),
             "settings": {**asdict(options), "chosen": self.generator.settings()},
             "environment": env,
             "seed": options.seed,

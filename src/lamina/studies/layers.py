@@ -74,7 +74,7 @@ class Layers:
                 callbacks=lambda k: self.recorder.callbacks(prefix + self.names[k]),
             )
         except DivergenceError as error:
-            raise DivergenceError(f"{self.recorder.title}: {error}") from None
+            raise self.recorder.add_diverged(error, "pretrain") from None
         self.histories[kind, seed] = histories
         self.seconds[kind, seed] = sum(history.seconds for history in histories)
         return stack

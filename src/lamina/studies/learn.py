@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from lamina.core.checks import check_device, check_number
-from lamina.core.errors import SettingError, nearest_names
+from lamina.core.errors import DivergenceError, SettingError, nearest_names
 from lamina.metrics import spread
 from lamina.models import MLP, Stack
 from lamina.storage import save
@@ -23,8 +23,10 @@ from lamina.studies import baselines, defaults, protocols
 from lamina.studies.answers import NETWORKS, error_on_test, predict_rows
 from lamina.studies.code_statistics import code_statistics
 from lamina.studies.described import describe_data, describe_rows
+from lamina.studies.diagnose import diagnosis_of
 from lamina.studies.drawn_labels import check_label_number, draw_rows
 from lamina.studies.environment import environment, peak_megabytes
+from lamina.studies.facts import data_facts
 from lamina.studies.layers import Layers, is_stochastic, title_of
 from lamina.studies.memo import Memo, Piece
 from lamina.studies.options import check_shared
@@ -126,6 +128,19 @@ def learn(
     return {**document, "run": str(folder)}
 
 
+def facts_of(task: Task) -> dict[str, Any]:
+    """What the labelled rows of ``task`` say of themselves, for the doctor."""
+    if len(task.y) < 2:
+        return {}
+    return data_facts(task.X_labelled, task.y, n_unlabelled=len(task.X) - len(task.y))
+
+
+def held_out_error(choice: list[dict]) -> dict[str, float]:
+    """The error of the chosen way on the labelled rows that its trials held out."""
+    errors = [tried["cv_error"] for tried in choice if tried["chosen"] and tried["cv_error"] is not None]
+    return {"held-out error": errors[0]} if errors else {}
+
+
 def _name(options: LearnOptions, prepared: Prepared) -> str:
     """What the run folder is called unless told: the data, the labels, and the layers where they are no machines."""
     parts = [prepared.dataset.name]
@@ -147,6 +162,7 @@ class _Study:
         self.n_labels = n_labels
         self.layers = Layers(prepared, self.plan, recorder, folder, options.device)
         self._noted: set[int] = set()
+        self.facts: dict[str, Any] = {}  # of the labelled rows of the first draw, for the doctor
 
     def _count_labels(self) -> int:
         if not self.data.has_labels:
@@ -201,6 +217,8 @@ class _Study:
         predicted, choice = None, []
         for draw in range(self.options.repeats):
             task = self.task(labels, draw)
+            if first and draw == 0:
+                self.facts = facts_of(task)
             for name, _, _ in self._methods():
                 if labels == "all" and draw > 0 and name in SEEDLESS:
                     continue
@@ -209,6 +227,7 @@ class _Study:
                 found.setdefault(name, []).append(document)
                 if predicted is None:
                     predicted, choice = arrays["predicted"], document["choice"]
+                    self.facts |= held_out_error(choice)
         return [self._summary(name, found[name], what) for name, _, what in self._methods()], predicted, choice
 
     def _methods(self) -> list[tuple[str, str | None, str]]:
@@ -255,7 +274,10 @@ class _Study:
         checkpoint = self.folder / "checkpoint" / f"fine-tuning-{key}".replace(" ", "-")
         title = f"fine-tuning: {way}"
         callbacks = self.recorder.callbacks(f"{title}, {len(task.y)} labels, seed {task.seed}")
-        network, history = protocols.fine_tuned(task, way, checkpoint=checkpoint, callbacks=callbacks)
+        try:
+            network, history = protocols.fine_tuned(task, way, checkpoint=checkpoint, callbacks=callbacks)
+        except DivergenceError as error:
+            raise self.recorder.add_diverged(error, "finetune") from None
         return network, {"detail": {"way": way}, "choice": choice, "title": title, "history": history.to_dict()}
 
     def _summary(self, name: str, pieces: list[dict], what: str) -> dict:
@@ -296,6 +318,8 @@ class _Study:
             "results": results,
             "label_curve": curve,
             "curves": self.recorder.curves,
+            "facts": self.facts,
+            "diagnosis": diagnosis_of(self.recorder.histories, self.facts),
             "choice": choice,
             "settings": {**asdict(options), "plan": asdict(self.plan)},
             "environment": env,

@@ -39,6 +39,7 @@ WAYS = ("adversarial", "label spreading", "supervised")
 HEAD_DECAYS = (1e-5, 1e-4, 1e-3, 1e-2)
 SPREAD_ROWS = 10_000  # rows in the neighbour graph: its time grows with their square
 NEIGHBOURS = 7
+LOOKS = 12  # looks inside the network as it is fine-tuned, for the doctor: few beside the steps
 DROPOUT = {"dropout": 0.3, "input_dropout": 0.2}  # supervised fine-tuning of pre-trained layers
 
 
@@ -153,7 +154,8 @@ def within_one_standard_error(wrong: dict[str, int], asked: int) -> str:
 def fine_tuned(
     task: Task, way: str, *, trial: bool = False, checkpoint: Path | None = None, callbacks: Any = ()
 ) -> tuple[MLP, History]:
-    """The stack with a softmax head, trained whole in one of the three ways; ``trial`` takes fewer steps."""
+    """The stack with a softmax head, trained whole in one of the three ways; ``trial`` takes fewer steps, and does not
+    look at the health of the layers."""
     random = Random(task.seed).child("fine-tuning", way)
     common: dict[str, Any] = {
         "random_state": random,
@@ -178,6 +180,7 @@ def fine_tuned(
             epochs=epochs,
             learning_rate=falling(2e-3, epochs),
             radius=adversarial_radius(task.X, random),
+            health=_looks(epochs, trial),
             **common,
         )
         return network, history
@@ -187,8 +190,14 @@ def fine_tuned(
     if way == "label spreading":
         X, y = spread_labels(task, SPREAD_ROWS // 2 if trial else SPREAD_ROWS)
     epochs = epochs_for(steps, len(y), task.plan.batch_size)
-    history = fine_tune(network, X, y, epochs=epochs, learning_rate=falling(1e-3, epochs), **common)
+    rate = falling(1e-3, epochs)
+    history = fine_tune(network, X, y, epochs=epochs, learning_rate=rate, health=_looks(epochs, trial), **common)
     return network, history
+
+
+def _looks(epochs: int, trial: bool) -> int:
+    """Epochs between looks inside the network: about `LOOKS` of them in all."""
+    return 0 if trial else max(1, epochs // LOOKS)
 
 
 def spread_labels(task: Task, most: int = SPREAD_ROWS) -> tuple[np.ndarray, np.ndarray]:
