@@ -127,7 +127,8 @@ def test_progress_goes_where_it_is_asked_for(tmp_path):
     said, titles = [], []
     context = Context(tmp_path, say=said.append, listener=lambda title: titles.append(title) or "bar")
     context.say("half way")
-    assert context.callbacks("layer 1") == [context.clock, "bar"]
+    clock, chart, bar = context.callbacks("layer 1")
+    assert (clock, chart.stage, bar) == (context.clock, "layer 1", "bar")
     assert (said, titles) == (["half way"], ["layer 1"])
     assert Context(tmp_path).callbacks("layer 1")[0].on_epoch(None, 3) is None
 

@@ -15,6 +15,7 @@ from torch import nn
 
 from lamina.core.errors import SettingError
 from lamina.core.storage import read_json, write_json
+from lamina.recipes.chart import Chart
 from lamina.recipes.clock import Clock
 from lamina.storage import load, save
 
@@ -51,8 +52,10 @@ class Context:
             self._say(line)
 
     def callbacks(self, title: str) -> list[Any]:
-        """Callbacks for one call of ``lamina.fit``: the clock, and a progress bar where there is somebody to see it."""
-        return [self.clock] if self._listener is None else [self.clock, self._listener(title)]
+        """Callbacks for one call of ``lamina.fit``: the clock, the curves of the stage ``title`` for `lamina.diagnose`,
+        and a progress bar where there is somebody to see it."""
+        own = [self.clock, Chart(self.folder / "metrics.jsonl", title)]
+        return own if self._listener is None else [*own, self._listener(title)]
 
     def stage(self, name: str) -> Path:
         """The folder of one stage of the work, made if missing: for checkpoints and models."""

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from lamina.core.errors import DataError
-from lamina.core.figures import Figure, Images, Lines, Points
+from lamina.core.figures import Figure, Images, Lines, Nets, Points
 
-__all__ = ["Images", "Lines", "Measured", "Outcome", "Points"]
+__all__ = ["Images", "Lines", "Measured", "Nets", "Outcome", "Points"]
 
 
 @dataclass(frozen=True)

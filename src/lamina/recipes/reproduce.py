@@ -25,6 +25,7 @@ from lamina.core.storage import plain, read_json, write_arrays, write_json
 from lamina.recipes.catalogue import Entry, find
 from lamina.recipes.context import Context, Listener, Say
 from lamina.recipes.record import Measured, Outcome
+from lamina.studies.diagnose import diagnose
 from lamina.studies.environment import environment, peak_megabytes
 from lamina.studies.run_folder import open_run, read_settings
 
@@ -98,6 +99,8 @@ def _run(entry: Entry, context: Context, command: str) -> None:
     document: dict[str, Any] = {"kind": "recipe", "name": entry.name, "about": entry.about, "command": command}
     document |= {**shared, "measured": results["results"], "figures": figures}
     document |= {"settings": {"quick": context.quick, "device": context.device or "cpu"}}
+    if (context.folder / "metrics.jsonl").is_file():
+        document |= {"diagnosis": diagnose(context.folder).to_dict()}
     write_json(context.folder / "records.json", {**document, "memory": {"peak_mb": peak_megabytes()}})
 
 
