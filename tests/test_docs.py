@@ -19,7 +19,8 @@ def test_the_tables_of_the_readme_are_those_of_the_recorded_results():
 
 
 def test_the_table_has_a_row_for_every_recorded_result():
-    recorded = {p.stem for p in (ROOT / "docs/results").glob("*.json")} - {"published", "bench_rbm"}
+    found = {p.stem for p in (ROOT / "docs/results").glob("*.json")} - {"published", "doctor"}
+    recorded = {name for name in found if not name.startswith("bench_")}
     table = (ROOT / "README.md").read_text(encoding="utf-8").split("<!-- learn table: begin -->")[1]
     table = table.split("<!-- learn table: end -->")[0]
     assert table.count("\n| ") == len(recorded) + 1  # and the heading

@@ -19,7 +19,8 @@ ROOT = HERE.parent.parent
 README = ROOT / "README.md"
 RECIPES = ROOT / "src" / "lamina" / "recipes"
 RECIPES_PAGE = ROOT / "docs" / "recipes.md"
-PUBLISHED_ROWS = 4  # of a recipe, in README: the page of all recipes has every row
+DOCTOR_PAGE = ROOT / "docs" / "design" / "doctor.md"
+PUBLISHED_ROWS = 2  # of a recipe, in README: the page of all recipes has every row
 
 
 def percent(result: dict, repeats: int) -> str:
@@ -59,6 +60,30 @@ def bench_table() -> str:
         for k, row in enumerate(batches[0]["rows"])
     ]
     return "\n".join([*head, "|---" * (len(batches) + 1) + "|", *lines])
+
+
+#: file → what is compared; the peer is the first contestant of each race
+RACES = ("bench_mlp", "bench_som")
+
+
+def race_table() -> str:
+    """Lamina against a peer that does the same: time as a share of the peer's, and how good both end up."""
+    lines = ["| race | contestant | time | errors (the peer's) |", "|---|---|---|---|"]
+    for name in RACES:
+        path = HERE / f"{name}.json"
+        document = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"batches": []}
+        for batch in document["batches"]:
+            peer, *ours = batch["rows"]
+            for k, row in enumerate(ours):
+                race = f"{document['what']}; {batch.get('title', '')}".rstrip("; ") if k == 0 else ""
+                lines.append(f"| {race} | {row['name']} | {row['ratio']:.3f} × {peer['name']} | {errors(row, peer)} |")
+    return "\n".join(lines)
+
+
+def errors(row: dict, peer: dict) -> str:
+    """Every measure whose name ends in "error", and the peer's in brackets."""
+    names = [name for name in row if name.endswith("error")]
+    return "; ".join(f"{name} {number(row[name])} ({number(peer[name])})" for name in names) or "–"
 
 
 # recipes ------------------------------------------------------------------------------------------------------------
@@ -114,14 +139,11 @@ def measured(row: dict) -> str:
 
 
 def recipes_table() -> str:
-    """Of each recorded recipe its first row, and the next rows that have a published number."""
+    """Of each recorded recipe the first rows that have a published number; recipes without any are on their page."""
     lines = ["| recipe | what | published | **Lamina** |", "|---|---|---|---|"]
     for recipe in recipes():
-        if recipe["recorded"] is None:
-            continue
-        rows = recipe["recorded"]["results"]
-        chosen = rows[:1] + [row for row in rows[1:] if row["published"] is not None][: PUBLISHED_ROWS - 1]
-        for k, row in enumerate(chosen):
+        results = recipe["recorded"]["results"] if recipe["recorded"] else []
+        for k, row in enumerate([row for row in results if row["published"] is not None][:PUBLISHED_ROWS]):
             name = f"[{recipe['name']}](docs/recipes.md#{recipe['name']})" if k == 0 else ""
             lines.append(f"| {name} | {cell(row['what'])} | {published(row)} | {measured(row)} |")
     return "\n".join(lines)
@@ -180,22 +202,58 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+# doctor -------------------------------------------------------------------------------------------------------------
+
+
+def doctor_table() -> str:
+    """The confusions of ``doctor.json`` (the memo ``confusion`` of the recipe ``doctor``): a row per sickness made on
+    purpose, a column per name that came first, counts on the data set of the thresholds + counts on the judged ones."""
+    path = HERE / "doctor.json"
+    if not path.exists():
+        return ""
+    document = json.loads(path.read_text(encoding="utf-8"))
+    tables = [document["setting"], document["judged"]]
+    said = {name for table in tables for row in table.values() for name in row}
+    columns = [name for name in document["names"] if name in said] + sorted(said - set(document["names"]))
+    lines = ["| made \\ named | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    for name in document["names"]:
+        counts = [[table[name].get(column, 0) for table in tables] for column in columns]
+        cells = [f"{first} + {second}" if first or second else "" for first, second in counts]
+        marked = [f"**{c}**" if c and column == name else c for c, column in zip(cells, columns, strict=True)]
+        lines.append(f"| {name} | {' | '.join(marked)} |")
+    return "\n".join(lines)
+
+
 # writing ------------------------------------------------------------------------------------------------------------
 
 
 def filled(text: str) -> str:
     """README's text with all tables replaced."""
-    for name, table in (("learn", learn_table()), ("bench", bench_table()), ("recipes", recipes_table())):
-        begin, end = f"<!-- {name} table: begin -->", f"<!-- {name} table: end -->"
-        before, rest = text.split(begin)
-        text = f"{before}{begin}\n{table}\n{end}{rest.split(end)[1]}"
+    for name, table in (
+        ("learn", learn_table()),
+        ("bench", bench_table()),
+        ("race", race_table()),
+        ("recipes", recipes_table()),
+    ):
+        text = with_table(text, name, table)
     return text
+
+
+def with_table(text: str, name: str, table: str) -> str:
+    """``text`` with what stands between the marks of the table ``name`` replaced."""
+    begin, end = f"<!-- {name} table: begin -->", f"<!-- {name} table: end -->"
+    before, rest = text.split(begin)
+    return f"{before}{begin}\n{table}\n{end}{rest.split(end)[1]}"
 
 
 if __name__ == "__main__":
     text = README.read_text(encoding="utf-8")
     page = RECIPES_PAGE.read_text(encoding="utf-8") if RECIPES_PAGE.is_file() else ""
+    doctor = DOCTOR_PAGE.read_text(encoding="utf-8") if DOCTOR_PAGE.is_file() else ""
+    doctored = with_table(doctor, "doctor", doctor_table()) if doctor else ""
     if "--check" in sys.argv:
-        sys.exit(filled(text) != text or recipes_page() != page)
+        sys.exit(filled(text) != text or recipes_page() != page or doctored != doctor)
+    if doctor:
+        DOCTOR_PAGE.write_text(doctored, encoding="utf-8")
     README.write_text(filled(text), encoding="utf-8")
     RECIPES_PAGE.write_text(recipes_page(), encoding="utf-8")
