@@ -20,6 +20,7 @@ README = ROOT / "README.md"
 RECIPES = ROOT / "src" / "lamina" / "recipes"
 RECIPES_PAGE = ROOT / "docs" / "recipes.md"
 DOCTOR_PAGE = ROOT / "docs" / "design" / "doctor.md"
+RULES_PAGE = ROOT / "docs" / "tutorials" / "five-learning-rules.md"
 PUBLISHED_ROWS = 2  # of a recipe, in README: the page of all recipes has every row
 
 
@@ -224,6 +225,22 @@ def doctor_table() -> str:
     return "\n".join(lines)
 
 
+# five rules ---------------------------------------------------------------------------------------------------------
+
+
+def rules_table() -> str:
+    """Test errors of ``five_learning_rules``: a row per rule, a column per number of training rows."""
+    path = RECIPES / "five_learning_rules" / "results.json"
+    rows = json.loads(path.read_text(encoding="utf-8"))["results"]
+    columns: dict[str, dict[str, str]] = {}
+    for row in rows:
+        size, rule = row["what"].removeprefix("test error").removeprefix(" from ").split(", ", 1)
+        columns.setdefault(size or "all 1,297 rows", {})[rule] = number(row["ours"], row["sd"])
+    lines = ["| rule | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    lines += [f"| {rule} | {' | '.join(c[rule] for c in columns.values())} |" for rule in next(iter(columns.values()))]
+    return "\n".join(lines)
+
+
 # writing ------------------------------------------------------------------------------------------------------------
 
 
@@ -246,14 +263,23 @@ def with_table(text: str, name: str, table: str) -> str:
     return f"{before}{begin}\n{table}\n{end}{rest.split(end)[1]}"
 
 
+def pages() -> dict[Path, str]:
+    """Every page that holds a table, as it should be."""
+
+    def read(path: Path) -> str:
+        return path.read_text(encoding="utf-8")
+
+    return {
+        README: filled(read(README)),
+        RECIPES_PAGE: recipes_page(),
+        DOCTOR_PAGE: with_table(read(DOCTOR_PAGE), "doctor", doctor_table()),
+        RULES_PAGE: with_table(read(RULES_PAGE), "rules", rules_table()),
+    }
+
+
 if __name__ == "__main__":
-    text = README.read_text(encoding="utf-8")
-    page = RECIPES_PAGE.read_text(encoding="utf-8") if RECIPES_PAGE.is_file() else ""
-    doctor = DOCTOR_PAGE.read_text(encoding="utf-8") if DOCTOR_PAGE.is_file() else ""
-    doctored = with_table(doctor, "doctor", doctor_table()) if doctor else ""
+    made = pages()
     if "--check" in sys.argv:
-        sys.exit(filled(text) != text or recipes_page() != page or doctored != doctor)
-    if doctor:
-        DOCTOR_PAGE.write_text(doctored, encoding="utf-8")
-    README.write_text(filled(text), encoding="utf-8")
-    RECIPES_PAGE.write_text(recipes_page(), encoding="utf-8")
+        sys.exit(any(not page.is_file() or page.read_text(encoding="utf-8") != text for page, text in made.items()))
+    for page, text in made.items():
+        page.write_text(text, encoding="utf-8")

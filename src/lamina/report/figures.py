@@ -167,7 +167,8 @@ def _scale(axes: Axes, figure: Lines) -> None:
     for name, logarithmic in (("x", figure.log_x), ("y", figure.log_y)):
         axis = axes.xaxis if name == "x" else axes.yaxis
         if not logarithmic:
-            axis.set_major_locator(MaxNLocator(6 if name == "x" else 5))
+            whole = name == "x" and all(np.all(np.mod(columns[0], 1) == 0) for columns in figure.series.values())
+            axis.set_major_locator(MaxNLocator(6 if name == "x" else 5, integer=whole))
             continue
         (axes.set_xscale if name == "x" else axes.set_yscale)("log")
         axis.set_major_formatter(FuncFormatter(_plain_number))
