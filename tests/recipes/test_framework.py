@@ -90,7 +90,7 @@ def test_figures_whose_array_is_gone_are_refused():
     documents, _ = pack(recipes_demo.FIGURES)
     with pytest.raises(DataError, match="missing or garbled"):
         unpack(documents, {})
-    with pytest.raises(DataError, match="expected images, lines or points"):
+    with pytest.raises(DataError, match="expected images, lines, nets or points"):
         unpack([{"kind": "pie", "title": "", "note": ""}], {})
 
 

@@ -11,7 +11,7 @@ biases per unit the second is kept at 0 and not learnt, since only their sum mat
 
 Sequences of different lengths go through the cells padded, and the backward cells get every sequence reversed to the
 front of its row. That gives the values of packed sequences to rounding, and on a CPU takes a half to a quarter of the
-time (docs/design/recurrent-networks.md).
+time (docs/design/networks.md).
 """
 
 from __future__ import annotations
