@@ -21,7 +21,7 @@ RECIPES = ROOT / "src" / "lamina" / "recipes"
 RECIPES_PAGE = ROOT / "docs" / "recipes.md"
 DOCTOR_PAGE = ROOT / "docs" / "design" / "doctor.md"
 RULES_PAGE = ROOT / "docs" / "tutorials" / "five-learning-rules.md"
-PUBLISHED_ROWS = 2  # of a recipe, in README: the page of all recipes has every row
+PUBLISHED_ROWS = 3  # of a recipe, in README: the page of all recipes has every row
 
 
 def percent(result: dict, repeats: int) -> str:
