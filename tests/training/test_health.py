@@ -201,6 +201,20 @@ def test_a_convolutional_network_has_one_value_per_layer():
     assert all(np.isfinite(values).all() for values in found.values())
 
 
+def test_a_map_is_a_unit_empty_borders_are_not_dead_and_a_silent_map_is():
+    images = torch.zeros(40, 1, 8, 8, dtype=torch.float64)
+    images[:, :, 3:5, 3:5] = torch.from_numpy(np.random.default_rng(0).random((40, 1, 2, 2)))
+    y = torch.arange(40) % 2
+    network = ConvolutionalNetwork((1, 8, 8), [Convolution(4, 3), MaxPooling(2)], 2, dtype=torch.float64)
+    with torch.no_grad():
+        network.W[0].copy_(torch.rand_like(network.W[0]))
+        network.W[0][3] = -1.0
+    rows = images.flatten(1)
+    assert len(network.hidden_means(rows)[0].std(0).nonzero()) < 36  # places of the border are the same in every row
+    assert layer_health(network, (rows, y), CROSS_ENTROPY)["dead"] == [0.25]
+    assert [h.shape for h in network.hidden_maps(rows)] == [(40, 4, 3, 3)]
+
+
 def test_a_recurrent_network_takes_rows_and_lengths():
     network = RecurrentNetwork(2, (4,), 3, dtype=torch.float64)
     X = torch.from_numpy(np.random.default_rng(0).normal(size=(6, 5, 2)))

@@ -139,8 +139,7 @@ def _cosine(a: Tensor, b: Tensor) -> float:
 def _of_units(model: Any, x: Any) -> dict[str, list[float]]:
     names = ("activation rms", "variation", "slope", "saturated", "dead", "effective units")
     found: dict[str, list[float]] = {name: [] for name in names}
-    for k, hidden in enumerate(model.hidden_means(x)):
-        a = _by_unit(hidden.detach()).double()
+    for k, a in enumerate(_by_unit(model, x)):
         rms = float(a.square().mean().sqrt())
         deviations = a.std(0, correction=0)
         slopes = relative_slopes(a, activation_of(model, k))
@@ -164,10 +163,15 @@ def _dead(deviations: Tensor, rms: float, slopes: Tensor | None) -> Tensor:
     return constant if slopes is None else constant & (slopes.amax(0) < FLAT)
 
 
-def _by_unit(hidden: Tensor) -> Tensor:
-    """(rows, units): places of an image (n, maps, height, width) and frames of a sequence (n, T, units) are rows."""
-    last = hidden.movedim(1, -1) if hidden.dim() == 4 else hidden
-    return last.reshape(-1, last.shape[-1])
+def _by_unit(model: Any, x: Any) -> list[Tensor]:
+    """Every hidden layer as (rows, units), float64: places of a map and frames of a sequence count as rows.
+
+    Of a convolutional layer a whole map is a unit: where all images are empty at the border, its places there answer
+    the same to every row and are none the worse for it.
+    """
+    maps = getattr(model, "hidden_maps", None)
+    layers = [h.movedim(1, -1) for h in maps(x)] if maps is not None else model.hidden_means(x)
+    return [h.detach().reshape(-1, h.shape[-1]).double() for h in layers]
 
 
 def activation_of(model: Any, layer: int) -> str:

@@ -220,13 +220,16 @@ class ConvolutionalNetwork(nn.Module):
     def hidden_means(self, x: Tensor, random: Random | None = None, track: bool = False) -> list[Tensor]:
         """What each layer that learns sends on, after its activation and all pooling (and dropout, with ``random``)
         up to the next such layer, flattened: (..., n_visible) → list of (..., units)."""
+        return [maps.reshape(*x.shape[:-1], -1) for maps in self.hidden_maps(x, random)]
+
+    def hidden_maps(self, x: Tensor, random: Random | None = None) -> list[Tensor]:
+        """The same as maps: (..., n_visible) → list of (n, channels, ...), or (n, units) where there are no maps."""
         hidden: list[Tensor] = []
         for stage, maps in self._rising(self._rows(x), random):
-            row = maps.reshape(*x.shape[:-1], -1)
             if stage.place is not None:
-                hidden.append(row)
+                hidden.append(maps)
             elif hidden:
-                hidden[-1] = row
+                hidden[-1] = maps
         return hidden
 
     def maps(self, x: Tensor) -> list[Tensor]:
