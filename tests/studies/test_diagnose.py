@@ -17,6 +17,7 @@ import lamina
 from lamina.cli.parser import parser
 from lamina.core.errors import DataError, DivergenceError, FileFormatError, LabelError, RunFolderError, SettingError
 from lamina.models import MLP
+from lamina.models.maps import SelfOrganisingMap
 from lamina.studies import facts as facts_module
 from lamina.studies.case import Case
 from lamina.studies.diagnose import Finding, diagnose, diagnosis_of
@@ -25,7 +26,7 @@ from lamina.studies.recorder import Recorder
 from lamina.studies.remedies import REMEDIES, SEEN_INSIDE, WITHOUT_LABELS
 from lamina.studies.sickness import EXPLAINS, SUPERVISED, THRESHOLDS, UNSUPERVISED
 from lamina.studies.symptoms import read_symptoms
-from lamina.training import BackPropagation, EpochRecord, History, fit
+from lamina.training import BackPropagation, BatchMap, EpochRecord, History, fit, shrinking
 
 N_IN, N_CLASSES = 8, 4
 
@@ -406,3 +407,12 @@ def test_findings_are_frozen_records():
     finding = Finding("a", "b", (), "c", (), 0.5)
     with pytest.raises(AttributeError):
         finding.name = "d"  # type: ignore[misc]
+
+
+def test_a_map_is_not_judged_by_the_laws_of_losses():
+    X = np.random.default_rng(0).random((60, 4))
+    model = SelfOrganisingMap(4, 3, 3, dtype=torch.float64)
+    history = fit(model, X, BatchMap(shrinking(2.0, 0.5, 6)), epochs=6, random_state=0)
+    found = diagnose(history)
+    assert found.verdict == "too little to go by"
+    assert found.findings == ()

@@ -97,12 +97,23 @@ def _is_classifier(case: Case) -> bool:
     return "training error" in case.series or "validation error" in case.series
 
 
+#: Measures that learning lowers step by step. Those of maps and of Hebbian units are none: a map's quantisation error
+#: follows the radius of the neighbourhood, and says nothing of a rate.
+LOSSES = (
+    "training loss",
+    "objective",
+    "reconstruction error",
+    "training objective",
+    "training reconstruction error",
+    "training squared error",
+    "squared error",
+    "prediction error",
+)
+
+
 def training_losses(case: Case) -> list[float]:
-    """Training loss per epoch; without one, the measure that the stage does record."""
-    for name in ("training loss", "objective", "reconstruction error", "training objective"):
-        if case.values(name):
-            return case.values(name)
-    return next((case.values(n) for n in case.series if not n.startswith("validation") and case.values(n)), [])
+    """Training loss per epoch, or the measure of the stage that stands for it; none where it records no such thing."""
+    return next((case.values(name) for name in LOSSES if case.values(name)), [])
 
 
 def _of_losses(case: Case, known: dict) -> dict[str, float | None]:
