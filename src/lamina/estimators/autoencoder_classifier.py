@@ -11,8 +11,9 @@ from torch import Tensor
 
 from lamina.core.random import Random, as_random
 from lamina.estimators.base import checked_rows, progress
-from lamina.estimators.deep_layers import DeepLayers, class_codes
+from lamina.estimators.deep_layers import DeepLayers
 from lamina.estimators.limits import check_settings
+from lamina.estimators.targets import class_codes
 from lamina.training import fine_tune
 
 

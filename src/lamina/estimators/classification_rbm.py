@@ -9,12 +9,10 @@ from typing import Any, Self
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils.validation import check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from lamina.core.checks import check_device
-from lamina.core.errors import LabelError
-from lamina.core.labels import encode_labels
 from lamina.core.random import Random, as_random
 from lamina.estimators.base import (
     CheckedByEstimator,
@@ -28,6 +26,7 @@ from lamina.estimators.base import (
     torch_type,
 )
 from lamina.estimators.limits import check_settings
+from lamina.estimators.targets import class_codes
 from lamina.models.energy import ClassificationRBM as Machine
 from lamina.training import HybridClassification, falling, fit
 from lamina.units import Bernoulli, Gaussian
@@ -144,7 +143,7 @@ class ClassificationRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Class
         """Learn from rows ``X`` (n_rows, n_features) and labels ``y`` (n_rows,), some of which may be missing."""
         check_settings(self)
         X = checked_rows(self, X, fitting=True)
-        codes, self.classes_ = _encoded(y, len(X), self.unlabelled)
+        codes = class_codes(self, y, len(X))
         self.visible_ = choose_visible(self.visible, X)
         scaling = Scaling.of(X) if self.visible_ == "gaussian" else Scaling.none(X.shape[1])
         self.mean_, self.scale_ = scaling.mean, scaling.scale
@@ -227,24 +226,3 @@ class ClassificationRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Class
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = []  # features come in the type that ``dtype`` names
         return tags
-
-
-def _encoded(y: Any, n_rows: int, unlabelled: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Class codes (n_rows,), -1 for unlabelled rows, and the classes; `LabelError` for what cannot be learnt from."""
-    if y is None:
-        raise LabelError(
-            "ClassificationRBM requires y to be passed, but the target y is None: pass labels, -1 for none"
-        )
-    try:
-        column = column_or_1d(y if hasattr(y, "__array__") else np.asarray(y, dtype=object), warn=True)
-    except ValueError as problem:
-        raise LabelError(str(problem)) from None
-    if len(column) != n_rows:
-        raise LabelError(f"there are {len(column)} labels for {n_rows} rows; expected one label per row")
-    codes, classes = encode_labels(column, unlabelled)
-    if len(classes) < 2:
-        raise LabelError(
-            f"y holds {len(classes)} class(es) in {int((codes >= 0).sum())} labelled row(s) of {n_rows}; expected at "
-            f"least 2 classes: label more rows, or set unlabelled= if a class was taken for the mark of no label"
-        )
-    return codes, classes

@@ -25,9 +25,9 @@ from lamina.estimators.base import (
     torch_type,
 )
 from lamina.estimators.deep_belief import hold_out
-from lamina.estimators.deep_layers import class_codes
 from lamina.estimators.limits import check_settings
 from lamina.estimators.row_maps import row_shape, scaling_of_channels, scaling_of_columns
+from lamina.estimators.targets import class_codes
 from lamina.models.networks import (
     Convolution,
     ConvolutionalNetwork,

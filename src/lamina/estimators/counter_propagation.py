@@ -9,14 +9,15 @@ import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_is_fitted, column_or_1d
 from torch import Tensor
 
 from lamina.core.checks import check_device, check_matrix
-from lamina.core.errors import DataError, LabelError, SettingError
+from lamina.core.errors import LabelError, SettingError
 from lamina.core.random import as_random
 from lamina.estimators.base import Scaling, at_least_steps, checked_rows, in_chunks, progress, tensor
 from lamina.estimators.limits import check_settings
+from lamina.estimators.targets import standardised_targets
 from lamina.models.maps import CounterPropagation as Network
 from lamina.training import CounterPropagationLearning, OutstarMeans, fit, prototypes_from_rows, shrinking
 
@@ -188,30 +189,13 @@ class CounterPropagation(RegressorMixin, _CounterPropagating):
         """Learn from rows ``X`` (n_rows, n_features) with targets ``y`` (n_rows,) or (n_rows, n_targets)."""
         self._check()
         X = checked_rows(self, X, fitting=True)
-        targets = self._targets(y, len(X))
+        targets = standardised_targets(self, y, len(X))
         self._learn(X, targets)
         network = self.network_
         self.prototypes_ = Scaling(self.mean_, self.scale_).undo(network.weights.detach().cpu().numpy())
         scaling = Scaling(self.target_mean_, self.target_scale_)
         self.answers_ = scaling.undo(network.outstar.detach().cpu().numpy())
         return self
-
-    def _targets(self, y: Any, n_rows: int) -> np.ndarray:
-        """Standardised targets (n_rows, n_targets) float64; sets their mean and scale."""
-        if y is None:
-            raise DataError("CounterPropagation requires y to be passed, but the target y is None: pass one per row")
-        try:
-            targets = check_array(y, ensure_2d=False, dtype=np.float64, ensure_all_finite=False, input_name="y")
-        except ValueError as problem:
-            raise DataError(str(problem)) from None
-        self._one_target = targets.ndim == 1
-        targets = targets.reshape(len(targets), -1)
-        if len(targets) != n_rows:
-            raise DataError(f"there are {len(targets)} targets for {n_rows} rows; expected one per row")
-        check_matrix(targets, name="the targets")
-        scaling = Scaling.of(targets)
-        self.target_mean_, self.target_scale_ = scaling.mean, scaling.scale
-        return scaling.apply(targets)
 
     def predict(self, X: Any) -> np.ndarray:
         """Targets for rows ``X`` (n_rows, n_features): (n_rows,) or (n_rows, n_targets), as in `fit`; float64."""

@@ -7,15 +7,14 @@ from typing import Any, Self
 import numpy as np
 import torch
 from sklearn.base import ClassifierMixin
-from sklearn.utils.validation import column_or_1d
 from torch import Tensor
 
 from lamina.core.errors import LabelError, SettingError
-from lamina.core.labels import encode_labels
 from lamina.core.random import Random, as_random
 from lamina.estimators.base import checked_rows, progress
 from lamina.estimators.deep_belief import DeepBelief, hold_out
 from lamina.estimators.limits import check_settings
+from lamina.estimators.targets import class_codes
 from lamina.models import MLP
 from lamina.models.convert import rectified_classifier
 from lamina.training import adversarial_radius, fine_tune
@@ -164,33 +163,12 @@ class DBNClassifier(ClassifierMixin, DeepBelief):
         if self.patience is not None and not self.validation_fraction:
             raise SettingError("patience needs labelled rows to watch: set validation_fraction, or leave patience out")
         X = checked_rows(self, X, fitting=True)
-        codes = self._encoded(y, len(X))
+        codes = class_codes(self, y, len(X))
         random = as_random(self.random_state).child("DBNClassifier")
         rows = self._standardised(X)
         self._pretrain(rows, random)
         self._fine_tune(rows, codes, random)
         return self
-
-    def _encoded(self, y: Any, n_rows: int) -> np.ndarray:
-        """Class codes (n_rows,), -1 for unlabelled rows; sets ``classes_``."""
-        if y is None:
-            raise LabelError(
-                "DBNClassifier requires y to be passed, but the target y is None: pass labels, -1 for none"
-            )
-        try:
-            column = column_or_1d(y if hasattr(y, "__array__") else np.asarray(y, dtype=object), warn=True)
-        except ValueError as problem:
-            raise LabelError(str(problem)) from None
-        if len(column) != n_rows:
-            raise LabelError(f"there are {len(column)} labels for {n_rows} rows; expected one label per row")
-        codes, self.classes_ = encode_labels(column, self.unlabelled)
-        if len(self.classes_) < 2:
-            n_labelled = int((codes >= 0).sum())
-            raise LabelError(
-                f"y holds {len(self.classes_)} class(es) in {n_labelled} labelled row(s) of {n_rows}; expected at "
-                f"least 2 classes: label more rows, or set unlabelled= if a class was taken for the mark of no label"
-            )
-        return codes
 
     def _fine_tune(self, rows: Tensor, codes: np.ndarray, random: Random) -> None:
         labelled = np.flatnonzero(codes >= 0)

@@ -6,15 +6,14 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import RegressorMixin
-from sklearn.utils.validation import check_array
 from torch import Tensor
 
-from lamina.core.checks import check_matrix
 from lamina.core.errors import DataError, SettingError
 from lamina.core.random import Random, as_random
 from lamina.estimators.base import Scaling, checked_rows, progress, tensor
 from lamina.estimators.deep_belief import DeepBelief, hold_out
 from lamina.estimators.limits import check_settings
+from lamina.estimators.targets import standardised_targets
 from lamina.training import BackPropagation, falling, fit
 
 
@@ -139,7 +138,7 @@ class DBNRegressor(RegressorMixin, DeepBelief):
         if self.patience is not None and not self.validation_fraction:
             raise SettingError("patience needs rows to watch: set validation_fraction, or leave patience out")
         X = checked_rows(self, X, fitting=True)
-        targets = self._checked_targets(y, len(X))
+        targets = standardised_targets(self, y, len(X))
         everything = X
         if X_unlabelled is not None:
             everything = np.concatenate([X, checked_rows(self, X_unlabelled, name="the rows without targets")])
@@ -148,23 +147,6 @@ class DBNRegressor(RegressorMixin, DeepBelief):
         self._pretrain(rows, random)
         self._fine_tune(rows[: len(X)], targets, random)
         return self
-
-    def _checked_targets(self, y: Any, n_rows: int) -> np.ndarray:
-        """Standardised targets (n_rows, n_targets) float64; sets their mean and scale."""
-        if y is None:
-            raise DataError("DBNRegressor requires y to be passed, but the target y is None: pass one target per row")
-        try:
-            targets = check_array(y, ensure_2d=False, dtype=np.float64, ensure_all_finite=False, input_name="y")
-        except ValueError as problem:
-            raise DataError(str(problem)) from None
-        self._one_target = targets.ndim == 1
-        targets = targets.reshape(len(targets), -1)
-        if len(targets) != n_rows:
-            raise DataError(f"there are {len(targets)} targets for {n_rows} rows; expected one per row")
-        check_matrix(targets, name="the targets")
-        scaling = Scaling.of(targets)
-        self.target_mean_, self.target_scale_ = scaling.mean, scaling.scale
-        return scaling.apply(targets)
 
     def _fine_tune(self, rows: Tensor, targets: np.ndarray, random: Random) -> None:
         y = tensor(targets, rows.dtype)

@@ -7,15 +7,11 @@ layers alone.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-from sklearn.utils.validation import column_or_1d
 from torch import Tensor
 
 from lamina.core.checks import check_device
-from lamina.core.errors import LabelError
-from lamina.core.labels import encode_labels
 from lamina.core.random import Random
 from lamina.estimators.base import CheckedCD, at_least_steps, progress
 from lamina.estimators.deep_belief import PRETRAIN_EPOCHS, PRETRAIN_STEPS, DeepBelief
@@ -64,24 +60,3 @@ def _checked(layer: str) -> LayerKind:
     if layer == "rbm":
         return replace(KINDS[layer], make_rule=lambda units: CheckedCD(sample_visible=False))
     return KINDS[layer]
-
-
-def class_codes(estimator: Any, y: Any, n_rows: int) -> np.ndarray:
-    """Class codes (n_rows,) of labels ``y``, -1 for unlabelled rows; sets ``classes_``. Raises `LabelError`."""
-    name = type(estimator).__name__
-    if y is None:
-        raise LabelError(f"{name} requires y to be passed, but the target y is None: pass labels, -1 for none")
-    try:
-        column = column_or_1d(y if hasattr(y, "__array__") else np.asarray(y, dtype=object), warn=True)
-    except ValueError as problem:
-        raise LabelError(str(problem)) from None
-    if len(column) != n_rows:
-        raise LabelError(f"there are {len(column)} labels for {n_rows} rows; expected one label per row")
-    codes, estimator.classes_ = encode_labels(column, estimator.unlabelled)
-    if len(estimator.classes_) < 2:
-        n_labelled = int((codes >= 0).sum())
-        raise LabelError(
-            f"y holds {len(estimator.classes_)} class(es) in {n_labelled} labelled row(s) of {n_rows}; expected at "
-            f"least 2 classes: label more rows, or set unlabelled= if a class was taken for the mark of no label"
-        )
-    return codes

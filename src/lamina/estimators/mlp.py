@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar, Self
@@ -45,7 +46,7 @@ NOT_FINITE = (
 )
 
 
-class MultiLayerPerceptron(BaseEstimator):
+class MultiLayerPerceptron(BaseEstimator, ABC):
     """Base of the perceptron estimators; learns nothing by itself."""
 
     limits: ClassVar[dict[str, Limit]] = PERCEPTRON
@@ -56,17 +57,17 @@ class MultiLayerPerceptron(BaseEstimator):
 
     # what the two say ------------------------------------------------------------------------------------------------
 
+    @abstractmethod
     def _targets(self, X: Any, y: np.ndarray, incremental: bool) -> np.ndarray:
         """Targets as columns (n_rows, n_outputs)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _score_rows(self, X: Any, y: np.ndarray, weights: np.ndarray | None) -> float:
         """The score on checked rows."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _links(self, Y: np.ndarray) -> tuple[str, str]:
         """The loss's name in `PenalisedBackPropagation`, and scikit-learn's name of the link at the outputs."""
-        raise NotImplementedError
 
     # learning --------------------------------------------------------------------------------------------------------
 

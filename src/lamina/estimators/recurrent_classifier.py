@@ -12,9 +12,9 @@ from sklearn.utils import compute_class_weight
 
 from lamina.core.errors import LabelError, SettingError
 from lamina.core.labels import encode_labels
-from lamina.estimators.deep_layers import class_codes
 from lamina.estimators.limits import check_settings
 from lamina.estimators.recurrent import Recurrent, depth, is_plain, per_frame
+from lamina.estimators.targets import class_codes
 from lamina.frontends import split_sequences
 from lamina.training import SequenceBackPropagation
 

@@ -86,13 +86,10 @@ def fit(
     `Interrupted` after Ctrl-C (state saved first), `DataError` and `SettingError` for what cannot be learnt from.
     """
     _check_settings(epochs, batch_size, weight_decay, patience, tolerance)
-    if patience is not None and validation is None and watch is None:
-        raise SettingError("patience needs validation data to watch: pass validation=, or leave patience out")
+    _check_watched(patience, validation, watch)
     choice = optimisers.as_choice(optimiser)
     rule = _suited(rule, choice)
-    _check_penalties(penalties, rule)
-    if averaging is not None and not isinstance(rule, GradientRule):
-        raise SettingError(f"{type(rule).__name__} takes no gradient steps to average over: leave averaging out")
+    _check_steps(rule, penalties, averaging)
     place = check_device(device) if device is not None else next(model.parameters()).device
     processes = world()
     if place.type == "cuda" and place.index is None and processes.size > 1:
@@ -133,6 +130,11 @@ def _check_settings(epochs: int, batch_size: int, weight_decay: float, patience:
         check_number("patience", patience, low=1, integer=True)
 
 
+def _check_watched(patience: int | None, validation: Any, watch: str | None) -> None:
+    if patience is not None and validation is None and watch is None:
+        raise SettingError("patience needs validation data to watch: pass validation=, or leave patience out")
+
+
 def _suited(rule: Rule, choice: optimisers.Choice) -> Rule:
     """The rule, or, for an optimiser that works on all rows at once, the same as an objective."""
     if not (choice.full_batch and isinstance(rule, GradientRule)):
@@ -145,7 +147,8 @@ def _suited(rule: Rule, choice: optimisers.Choice) -> Rule:
     return rule.as_objective()
 
 
-def _check_penalties(penalties: Sequence[WeightPenalty], rule: Rule) -> None:
+def _check_steps(rule: Rule, penalties: Sequence[WeightPenalty], averaging: Any) -> None:
+    """What works on gradient steps needs a rule that takes some."""
     for penalty in penalties:
         if not isinstance(penalty, WeightPenalty):
             raise SettingError(
@@ -154,6 +157,8 @@ def _check_penalties(penalties: Sequence[WeightPenalty], rule: Rule) -> None:
             )
     if penalties and not isinstance(rule, GradientRule):
         raise SettingError(f"{type(rule).__name__} takes no gradient steps, which penalties need: leave penalties out")
+    if averaging is not None and not isinstance(rule, GradientRule):
+        raise SettingError(f"{type(rule).__name__} takes no gradient steps to average over: leave averaging out")
 
 
 class _Run(Bookkeeping):

@@ -59,7 +59,7 @@ class LayerSize:
 class _Stage:
     """A layer in its place: the shape that reaches it, its activation, and where its parameters are (None: none)."""
 
-    layer: Layer
+    layer: Any  # a `Learning` layer where it has a place, else one that pools or drops
     shape: Sizes
     after: Sizes
     activation: str

@@ -19,6 +19,7 @@ A record knows what becomes of a shape, which parameters it needs for it, and it
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
@@ -36,31 +37,15 @@ PerAxis = int | tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Layer:
+class Layer(ABC):
     """What all layers share. ``shape`` is always that of what reaches the layer, without the rows."""
 
     #: whether the layer has weights, and an activation of its own
     trainable: ClassVar[bool] = False
 
+    @abstractmethod
     def shape_after(self, shape: Sizes) -> Sizes:
         """The shape that leaves the layer; `SettingError` where ``shape`` does not suit it."""
-        raise NotImplementedError
-
-    def parameter_shapes(self, shape: Sizes, pieces: int = 1) -> tuple[Sizes, Sizes]:
-        """Shapes of W and b; ``pieces`` fields per unit (maxout)."""
-        raise NotImplementedError
-
-    def fans(self, shape: Sizes) -> tuple[float, float]:
-        """Inputs of a unit, and units that an input reaches, on average: what initial weights are scaled by."""
-        raise NotImplementedError
-
-    def fields_of(self, x: Tensor, W: Tensor, b: Tensor) -> Tensor:
-        """The fields of the units, before the activation: (n, *shape) → (n, *shape after)."""
-        raise NotImplementedError
-
-    def pooled(self, x: Tensor) -> Tensor:
-        """What leaves a layer that does not learn: (n, *shape) → (n, *shape after)."""
-        raise NotImplementedError
 
     def __str__(self) -> str:
         settings = (f"{one.name}={getattr(self, one.name)!r}" for one in fields(self) if one.name != "table")
@@ -68,7 +53,35 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Convolution(Layer):
+class Learning(Layer):
+    """A layer with weights."""
+
+    trainable: ClassVar[bool] = True
+
+    @abstractmethod
+    def parameter_shapes(self, shape: Sizes, pieces: int = 1) -> tuple[Sizes, Sizes]:
+        """Shapes of W and b; ``pieces`` fields per unit (maxout)."""
+
+    @abstractmethod
+    def fans(self, shape: Sizes) -> tuple[float, float]:
+        """Inputs of a unit, and units that an input reaches, on average: what initial weights are scaled by."""
+
+    @abstractmethod
+    def fields_of(self, x: Tensor, W: Tensor, b: Tensor) -> Tensor:
+        """The fields of the units, before the activation: (n, *shape) → (n, *shape after)."""
+
+
+@dataclass(frozen=True)
+class Pooling(Layer):
+    """A layer without weights that makes maps smaller."""
+
+    @abstractmethod
+    def pooled(self, x: Tensor) -> Tensor:
+        """What leaves the layer: (n, *shape) → (n, *shape after)."""
+
+
+@dataclass(frozen=True)
+class Convolution(Learning):
     """``filters`` maps, each unit of which sees ``size`` places of the maps below: (c, h, w) → (filters, h', w').
 
     h' = ⌊(h + 2 padding − size) / stride⌋ + 1. Beyond the border, where ``padding`` reaches, everything has the value
@@ -86,7 +99,6 @@ class Convolution(Layer):
     biases: str = "map"
     table: tuple[tuple[int, ...], ...] | None = None
     activation: str | None = None
-    trainable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_number("filters", self.filters, low=1, integer=True)
@@ -143,7 +155,7 @@ class Convolution(Layer):
 
 
 @dataclass(frozen=True)
-class _Pooling(Layer):
+class _Blocks(Layer):
     """Blocks of ``size`` places, one every ``stride`` places (None: blocks side by side)."""
 
     size: PerAxis
@@ -161,7 +173,7 @@ class _Pooling(Layer):
 
 
 @dataclass(frozen=True)
-class MaxPooling(_Pooling):
+class MaxPooling(_Blocks, Pooling):
     """The largest value of every block: (c, h, w) → (c, h', w'), h' = ⌊(h − size) / stride⌋ + 1."""
 
     def pooled(self, x: Tensor) -> Tensor:
@@ -170,7 +182,7 @@ class MaxPooling(_Pooling):
 
 
 @dataclass(frozen=True)
-class MeanPooling(_Pooling):
+class MeanPooling(_Blocks, Pooling):
     """The mean of every block: (c, h, w) → (c, h', w'), h' = ⌊(h − size) / stride⌋ + 1."""
 
     def pooled(self, x: Tensor) -> Tensor:
@@ -179,14 +191,13 @@ class MeanPooling(_Pooling):
 
 
 @dataclass(frozen=True)
-class Subsampling(_Pooling):
+class Subsampling(_Blocks, Learning):
     """LeNet-5's: the sum of a block times one learnt weight per map, plus one bias per map, then the activation.
 
     W and b are (channels,). The weights start at 1 / (places of a block), as mean pooling.
     """
 
     activation: str | None = None
-    trainable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -208,7 +219,7 @@ class Subsampling(_Pooling):
 
 
 @dataclass(frozen=True)
-class GlobalMeanPooling(Layer):
+class GlobalMeanPooling(Pooling):
     """The mean of each map over all its places: (c, h, w) → (c,)."""
 
     def shape_after(self, shape: Sizes) -> Sizes:
@@ -220,12 +231,11 @@ class GlobalMeanPooling(Layer):
 
 
 @dataclass(frozen=True)
-class Dense(Layer):
+class Dense(Learning):
     """``units`` that see everything below: any shape of n values → (units,). W is (n, units), b is (units,)."""
 
     units: int
     activation: str | None = None
-    trainable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_number("units", self.units, low=1, integer=True)
